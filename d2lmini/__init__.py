@@ -1,0 +1,14 @@
+"""d2lmini: the helper package of the course "a recurrent neural network from scratch".
+
+The public names, in the order in which the notebooks build them.
+"""
+from .text import Vocab, download_book, load_corpus, normalise, read_text, tokenize
+from .batches import RandomBatches, SequentialBatches
+from .model import RNNModel, RNNModelScratch, get_params, init_rnn_state, one_hot, rnn, try_gpu
+from .generate import predict, sample, samples
+from .training import (
+    History, TrainingDiverged, baselines, clip_gradients, evaluate, perplexity, sgd, train, train_epoch,
+)  # fmt: skip
+from .plotting import plot_matrix, plot_perplexity, subplots
+
+__version__ = "0.1.0"
