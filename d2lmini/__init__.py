@@ -2,6 +2,7 @@
 
 The public names, in the order in which the notebooks build them.
 """
+
 from .text import Vocab, download_book, load_corpus, normalise, read_text, tokenize
 from .batches import RandomBatches, SequentialBatches
 from .model import RNNModel, RNNModelScratch, get_params, init_rnn_state, one_hot, rnn, try_gpu

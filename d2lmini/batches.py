@@ -4,9 +4,8 @@ Both samplers say whether the hidden state carries over from one minibatch to th
 (`carries_state`), and count the tokens that an epoch uses and drops.
 Idea: Dive into Deep Learning, chapter on language models and sequence data.
 """
-import torch
 
-__all__ = ["SequentialBatches", "RandomBatches"]
+import torch
 
 
 def check_size(name, value):

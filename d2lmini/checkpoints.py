@@ -1,8 +1,6 @@
 """Write models to disk and read them back: safetensors and JSON, never pickle, never half a file."""
 # filled in below
 
-__all__ = ["save_checkpoint", "load_checkpoint"]
-
 
 def save_checkpoint(path, model, batches, history):
     raise NotImplementedError

@@ -1,9 +1,8 @@
 """Let a trained model write: the likeliest character each time (`predict`), or a drawn one (`sample`)."""
+
 import torch
 
 from .batches import check_size
-
-__all__ = ["predict", "sample", "samples"]
 
 
 @torch.no_grad()
@@ -55,7 +54,9 @@ def samples(prefix, num_samples, num_preds, model, vocab, temperature=1.0, seed=
     """`num_samples` independent continuations of one prefix, drawn side by side as one batch. Returns list of str."""
     check_size("num_samples", num_samples)
     if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature must be a number above 0, not {temperature}; for the likeliest character use predict.")
+        raise ValueError(
+            f"temperature must be a number above 0, not {temperature}; for the likeliest character use predict."
+        )
     rng = torch.Generator().manual_seed(seed)
 
     def draw(scores):

@@ -2,13 +2,12 @@
 
 Idea: J. L. Elman, Finding Structure in Time (1990); names as in Dive into Deep Learning.
 """
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from .batches import check_size
-
-__all__ = ["try_gpu", "one_hot", "get_params", "init_rnn_state", "rnn", "RNNModelScratch", "RNNModel"]
 
 
 def try_gpu(i=0):
@@ -125,7 +124,9 @@ def check_batch(X, state, device):
     if X.device != device:
         raise ValueError(f"X is on {X.device}, but the model is on {device}: move it with X.to({str(device)!r}).")
     if not isinstance(state, tuple):
-        raise TypeError(f"the state must be a tuple of tensors, not {type(state).__name__}: use begin_state(batch_size).")
+        raise TypeError(
+            f"the state must be a tuple of tensors, not {type(state).__name__}: use begin_state(batch_size)."
+        )
     if state[0].shape[0] != X.shape[0]:
         raise ValueError(
             f"the state has {state[0].shape[0]} rows, but X has {X.shape[0]}: begin with begin_state({X.shape[0]})."

@@ -1,7 +1,5 @@
 """One style for every figure of the course. matplotlib is loaded when the first figure is drawn."""
 
-__all__ = ["subplots", "plot_perplexity", "plot_matrix", "LiveFigure"]
-
 # Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",

@@ -1,11 +1,10 @@
 """From a file on disk to token ids: read, normalise, tokenise, count."""
+
 import re
 from collections import Counter
 from pathlib import Path
 
 import torch
-
-__all__ = ["read_text", "download_book", "normalise", "tokenize", "Vocab", "load_corpus"]
 
 BOOK_URL = "https://d2l-data.s3-accelerate.amazonaws.com/"
 BOOK_FILE = "timemachine.txt"

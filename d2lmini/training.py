@@ -1,8 +1,10 @@
 """Train a language model and say honestly how well it does: perplexity per epoch, on seen and unseen text."""
+
 import math
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import pairwise
 from statistics import median
 
 import torch
@@ -12,9 +14,6 @@ from .batches import check_size
 from .checkpoints import load_checkpoint, save_checkpoint
 from .generate import predict
 from .plotting import LiveFigure, plot_perplexity
-
-__all__ = ["perplexity", "clip_gradients", "sgd", "evaluate", "baselines", "train_epoch", "train",
-           "History", "TrainingDiverged"]  # fmt: skip
 
 
 class TrainingDiverged(ArithmeticError):
@@ -73,7 +72,9 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
     check_size("batch_size", batch_size)
     row_length = len(tokens) // batch_size
     if row_length < 2:
-        raise ValueError(f"{len(tokens)} tokens in {batch_size} rows leave nothing to predict: each row needs at least 2.")
+        raise ValueError(
+            f"{len(tokens)} tokens in {batch_size} rows leave nothing to predict: each row needs at least 2."
+        )
     rows = torch.as_tensor(tokens)[: batch_size * row_length].reshape(batch_size, row_length).to(model.device)
     state, total_nll = model.begin_state(batch_size), 0.0
     for i in range(0, row_length - 1, num_steps):
@@ -90,9 +91,9 @@ def baselines(train, test, vocab_size):
     a pair never seen is unlikely and not impossible.
     """
     train, test = list(map(int, train)), list(map(int, test))
-    ones, pairs, firsts = Counter(train), Counter(zip(train, train[1:])), Counter(train[:-1])
+    ones, pairs, firsts = Counter(train), Counter(pairwise(train)), Counter(train[:-1])
     unigram = sum(-math.log((ones[b] + 1) / (len(train) + vocab_size)) for b in test[1:])
-    bigram = sum(-math.log((pairs[a, b] + 1) / (firsts[a] + vocab_size)) for a, b in zip(test, test[1:]))
+    bigram = sum(-math.log((pairs[a, b] + 1) / (firsts[a] + vocab_size)) for a, b in pairwise(test))
     return {
         "uniform": float(vocab_size),
         "unigram": perplexity(unigram, len(test) - 1),

@@ -1,8 +1,9 @@
 """Write the badge and the set-up cell at the top of every notebook, from the one address in pyproject.toml.
 
-    python tests/colab_cells.py                                   rewrite all notebooks
-    python tests/colab_cells.py https://github.com/you/d2lmini    first put a fork's address into pyproject.toml
+python tests/colab_cells.py                                   rewrite all notebooks
+python tests/colab_cells.py https://github.com/you/d2lmini    first put a fork's address into pyproject.toml
 """
+
 import json
 import re
 import sys

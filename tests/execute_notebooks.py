@@ -2,6 +2,7 @@
 
 Outputs, figures and execution counts are saved; cell ids stay; a second run changes measured speeds only.
 """
+
 import sys
 from pathlib import Path
 
