@@ -1,0 +1,166 @@
+"""What a notebook defines computes the same as what the package exports under that name.
+
+A notebook cell with the id `define-NAME` defines NAME; it needs only the notebook's `imports` cell and the
+`define-` cells before it. For each NAME there is a function `compare_NAME(mine)` below: it takes the notebook's
+function or class and compares it with the package's on random inputs. A defining cell without a comparison is an
+error, and so is a comparison without a defining cell.
+"""
+
+import json
+import random
+import string
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+
+import d2lmini
+from d2lmini.batches import _Batches
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+
+
+def cells(path):
+    """{cell id: source} of the code cells, in order."""
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    return {cell["id"]: "".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"}
+
+
+def defined_names(path):
+    return [cell_id.removeprefix("define-") for cell_id in cells(path) if cell_id.startswith("define-")]
+
+
+def run_definition(path, name):
+    """Execute the imports cell and the define- cells up to that of `name`; return what it defines."""
+    sources, namespace = cells(path), {"__name__": path.stem}
+    for cell_id, source in sources.items():
+        if cell_id == "imports" or cell_id.startswith("define-"):
+            exec(compile(source, f"{path.name}, cell {cell_id}", "exec"), namespace)
+        if cell_id == f"define-{name}":
+            break
+    assert name in namespace, f"the cell define-{name} of {path.name} does not define {name}"
+    return namespace[name]
+
+
+DEFINITIONS = [pytest.param(path, name, id=f"{path.stem}-{name}") for path in NOTEBOOKS for name in defined_names(path)]
+
+
+@pytest.mark.parametrize("path, name", DEFINITIONS)
+def test_notebook_and_package_compute_the_same(path, name):
+    compare = globals().get(f"compare_{name}")
+    assert compare is not None, f"write compare_{name}(mine): {path.name} defines {name}, and nothing proves it right"
+    mine = run_definition(path, name)
+    assert mine.__module__ == path.stem, f"{path.name} imports {name} from {mine.__module__}: nothing is compared"
+    compare(mine)
+
+
+def test_every_comparison_is_used():
+    """A renamed cell must not leave its comparison asleep."""
+    compared = {name.removeprefix("compare_") for name in globals() if name.startswith("compare_")}
+    assert compared == {name for path in NOTEBOOKS for name in defined_names(path)}
+
+
+def random_text(rng, length=300):
+    """Letters, digits, punctuation, accents and all kinds of line breaks."""
+    return "A" + "".join(rng.choices(string.ascii_letters + " \n\r\t.,-'()[1898]éÄß—", k=length)) + rng.choice("z\n ")
+
+
+# --- 00_the_book
+
+
+def compare_normalise(mine):
+    rng = random.Random(0)
+    for raw in [d2lmini.read_text(), "of him)\nwas", "a\r\nb\rc\n\nd", *(random_text(rng) for _ in range(50))]:
+        assert mine(raw) == mine(raw, "letters") == d2lmini.normalise(raw)
+        assert mine(raw, "characters") == d2lmini.normalise(raw, "characters")
+
+
+def compare_tokenize(mine):
+    rng = random.Random(1)
+    for _ in range(20):
+        line = d2lmini.normalise(random_text(rng), rng.choice(["letters", "characters"]))
+        assert mine(line) == mine(line, "char") == d2lmini.tokenize(line)
+        assert mine(line, "word") == d2lmini.tokenize(line, "word")
+
+
+def compare_Vocab(mine):
+    rng = random.Random(2)
+    for _ in range(20):
+        tokens = rng.choices("abcdefg hij", k=rng.randint(1, 60))
+        for options in [{}, {"min_freq": 4}, {"reserved_tokens": ["<pad>", "<bos>"]}]:
+            a, b = mine(tokens, **options), d2lmini.Vocab(tokens, **options)
+            assert a.idx_to_token == b.idx_to_token and a.token_to_idx == b.token_to_idx and len(a) == len(b)
+            assert dict(a.token_freqs) == dict(b.token_freqs) == Counter(tokens)
+            asked = rng.choices("abcxyz", k=9)
+            assert a[asked] == b[asked] and a[asked[0]] == b[asked[0]]
+            ids = rng.choices(range(len(b)), k=9)
+            assert a.to_tokens(ids) == a.to_tokens(torch.tensor(ids)) == b.to_tokens(ids)
+            assert all((token in a) == (token in b) for token in asked)
+
+
+def compare_load_corpus(mine):
+    texts = [None, random_text(random.Random(3), 900)]
+    for args in [(), (texts[0], "characters"), (texts[1], "letters", 100), (texts[1], "characters", 64)]:
+        (train, held_out, vocab), (train_, held_out_, vocab_) = mine(*args), d2lmini.load_corpus(*args)
+        assert torch.equal(train, train_) and torch.equal(held_out, held_out_)
+        assert vocab.idx_to_token == vocab_.idx_to_token
+
+
+def random_sizes():
+    """(number of tokens, batch_size, num_steps) with room for at least one minibatch, the tightest fit included."""
+    rng = random.Random(4)
+    for _ in range(40):
+        batch_size, num_steps = rng.randint(1, 5), rng.randint(1, 7)
+        yield batch_size * num_steps * rng.randint(1, 4) + rng.randint(1, 20), batch_size, num_steps
+    yield from [(2, 1, 1), (16, 3, 5), (10_000, 32, 35)]
+
+
+def compare_Batches(mine):
+    for length, *sizes in random_sizes():
+        a, b = mine(torch.arange(length), *sizes, seed=length), _Batches(torch.arange(length), *sizes, seed=length)
+        assert (len(a), a.tokens_used, a.tokens_dropped) == (len(b), b.tokens_used, b.tokens_dropped)
+
+
+def same_batches(mine, theirs):
+    assert mine.carries_state is theirs.carries_state
+    for length, *sizes in random_sizes():
+        a, b = mine(torch.arange(length), *sizes, seed=length), theirs(torch.arange(length), *sizes, seed=length)
+        for _ in range(3):  # epochs: each has another offset
+            pairs, pairs_ = list(a), list(b)
+            assert len(pairs) == len(pairs_) == len(a) == len(b)
+            for (X, Y), (X_, Y_) in zip(pairs, pairs_):
+                assert torch.equal(X, X_) and torch.equal(Y, Y_) and list(X.shape) == sizes
+        assert (a.tokens_used, a.tokens_dropped) == (b.tokens_used, b.tokens_dropped)
+
+
+def compare_SequentialBatches(mine):
+    same_batches(mine, d2lmini.SequentialBatches)
+
+
+def compare_RandomBatches(mine):
+    same_batches(mine, d2lmini.RandomBatches)
+
+
+# --- 01_one_hot_encoding
+
+
+def compare_one_hot(mine):
+    rng = torch.Generator().manual_seed(0)
+    for shape in [(), (1,), (7,), (2, 5), (3, 1, 4), (0,)]:
+        for vocab_size in (1, 2, 28):
+            ids = torch.randint(vocab_size, shape, generator=rng)
+            a, b = mine(ids, vocab_size), d2lmini.one_hot(ids, vocab_size)
+            assert a.dtype == b.dtype and a.shape == b.shape and torch.equal(a, b)
+
+
+# --- 02_parameters
+
+
+def compare_get_params(mine):
+    for sizes in [(28, 16), (2, 1), (5, 40)]:
+        for options in [{}, {"seed": 3}, {"orthogonal": True}, {"seed": 4, "orthogonal": True}]:
+            params, params_ = mine(*sizes, **options), d2lmini.get_params(*sizes, **options)
+            assert len(params) == len(params_) == 5
+            for param, param_ in zip(params, params_):
+                assert torch.equal(param, param_) and param.requires_grad and param.is_leaf
