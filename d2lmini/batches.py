@@ -31,12 +31,15 @@ class _Batches:
         """
         check_size("batch_size", batch_size)
         check_size("num_steps", num_steps)
-        self.tokens = torch.as_tensor(tokens)
-        if self.tokens.dim() != 1 or self.tokens.is_floating_point():
+        try:
+            self.tokens = torch.as_tensor(tokens)
+        except (TypeError, ValueError, RuntimeError):  # torch's three words for "these are no numbers"
+            self.tokens = torch.zeros(1, 1)
+        if self.tokens.dim() != 1 or (self.tokens.is_floating_point() and len(self.tokens)):
             raise TypeError("tokens must be a 1-D tensor or list of integer ids: encode the text with a Vocab first.")
         self.batch_size, self.num_steps, self.seed, self.epoch = batch_size, num_steps, seed, 0
         self.num_batches = (len(self.tokens) - 1) // (batch_size * num_steps)
-        if self.num_batches == 0:
+        if self.num_batches < 1:
             raise ValueError(
                 f"a minibatch of {batch_size} x {num_steps} needs {batch_size * num_steps + 1} tokens "
                 f"(its inputs and one more target), but the text has {len(self.tokens)}: "
@@ -59,7 +62,7 @@ class _Batches:
     def __iter__(self):
         rng = torch.Generator().manual_seed(self.seed + self.epoch)
         self.epoch += 1
-        # A new offset each epoch moves the cuts between rows, so that over time no token is left out.
+        # A new offset each epoch moves the cuts between rows, so that over time hardly a token is left out.
         largest_offset = min(self.num_steps - 1, self.tokens_dropped - 1)
         offset = int(torch.randint(largest_offset + 1, (), generator=rng))
         yield from self._cut(self.tokens[offset:], rng)
