@@ -1,10 +1,15 @@
 """One style for every figure of the course. matplotlib is loaded when the first figure is drawn."""
 
+import math
+import sys
+import time
+
 # Okabe and Ito's palette: eight colours that colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000",
 )  # fmt: skip
 COLORS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+GREY = "0.4"
 
 
 def subplots(rows=1, columns=1, figsize=(7, 3.5), **options):
@@ -20,33 +25,84 @@ def subplots(rows=1, columns=1, figsize=(7, 3.5), **options):
 
 
 def plot_perplexity(history, ax=None):
-    """Perplexity per epoch on a logarithmic axis: training, held-out, baselines as lines. Returns the figure."""
+    """Perplexity per epoch, training and held-out, on a logarithmic axis with the baselines as lines.
+
+    Every line is labelled at its right end with its name and last value. `ax`: draw there (default: a new
+    figure). Returns the figure.
+    """
     if ax is None:
         _, ax = subplots()
-    epochs = range(1, len(history.train_ppl) + 1)
-    ax.plot(epochs, history.train_ppl, color=BLUE, label="training")
-    if history.held_out_ppl:
-        ax.plot(list(history.held_out_ppl), list(history.held_out_ppl.values()), color=RED, label="held-out")
-    for name, ppl in history.baselines.items():
-        ax.axhline(ppl, color="0.45", linestyle="--", linewidth=1)
-        ax.annotate(f"{name} {ppl:.1f}", (1, ppl), xycoords=ax.get_yaxis_transform(), xytext=(-2, 2),
-                    textcoords="offset points", ha="right", va="bottom", fontsize=8, color="0.35")  # fmt: skip
-    ax.set(xlabel="epoch", ylabel="perplexity (log scale)", yscale="log")
-    ticks = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 500]
-    ax.set_yticks(ticks, [str(tick) for tick in ticks])
-    ax.minorticks_off()
-    values = [*history.train_ppl, *history.held_out_ppl.values(), *history.baselines.values(), 1.0]
-    ax.set_ylim(0.92, 1.3 * max(value for value in values if value < 1e6))
-    if epochs:
-        ax.legend(loc="best", frameon=False)
+    labels = []
+    for name, curve, color in (("training", train_curve(history), BLUE), ("held-out", history.held_out_ppl, RED)):
+        if curve:
+            ax.plot(list(curve), list(curve.values()), color=color, linewidth=1.8)
+            last = list(curve.values())[-1]
+            labels.append((last, f"{name} {last:.3g}" if last >= 10 else f"{name} {last:.2f}", color))
+    finish_perplexity(ax, [history], labels)
     return ax.figure
 
 
+def plot_perplexities(histories, ax=None):
+    """Several runs on one pair of axes: a colour for each, training solid, held-out dashed.
+
+    histories: {name: History}; the legend shows each name with its median speed in tokens/s. Returns the figure.
+    """
+    if ax is None:
+        _, ax = subplots(figsize=(7, 4))
+    for (name, history), color in zip(histories.items(), COLORS):
+        train, held_out = train_curve(history), history.held_out_ppl
+        label = f"{name}: {history.tokens_per_second:,.0f} tokens/s"
+        ax.plot(list(train), list(train.values()), color=color, linewidth=1.8, label=label)
+        ax.plot(list(held_out), list(held_out.values()), color=color, linewidth=1.5, linestyle=(0, (4, 1.5)))
+    ax.plot([], [], color=GREY, linewidth=1.8, label="solid: training")
+    ax.plot([], [], color=GREY, linewidth=1.5, linestyle=(0, (4, 1.5)), label="dashed: held-out")
+    finish_perplexity(ax, histories.values(), [])
+    # Above the axes, where no curve can run through it.
+    ax.figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    return ax.figure
+
+
+def train_curve(history):
+    """Training perplexity as {epoch: value}, the form that held-out perplexity has."""
+    return dict(enumerate(history.train_ppl, start=1))
+
+
+def finish_perplexity(ax, histories, labels):
+    """Baselines, axes and labels of a perplexity figure; labels: (value, text, color) of each curve's end."""
+    for name, ppl in next(iter(histories)).baselines.items():
+        ax.axhline(ppl, color=GREY, linestyle=":", linewidth=1)
+        labels.append((ppl, f"{name} {ppl:.1f}", GREY))
+    values = [v for h in histories for v in (*h.train_ppl, *h.held_out_ppl.values(), *h.baselines.values())]
+    top = 1.2 * max((v for v in values if v < 1e6), default=25)  # a diverging run does not flatten all others
+    ticks = [digit * 10**power for power in range(6) for digit in (1, 2, 5) if digit * 10**power <= top]
+    ax.margins(x=0)  # every curve ends at its label
+    ax.set(xlabel="epoch", ylabel="perplexity (log scale)", yscale="log", ylim=(0.93, top))
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
+    label_right(ax, labels)
+
+
+def label_right(ax, labels):
+    """Write labels (value, text, color) outside a logarithmic axis, at their values, but never on one another."""
+    low, high = map(math.log, ax.get_ylim())
+    gap = 13 / 72 / (ax.figure.get_figheight() * 0.8)  # a line of text, as a part of the axis's height
+    floor = -math.inf
+    for value, text, color in sorted(labels):
+        place = min((math.log(max(value, 1e-9)) - low) / (high - low), 1)
+        floor = max(place, floor + gap)
+        ax.annotate(text, (1, floor), xycoords="axes fraction", xytext=(5, 0), textcoords="offset points",
+                    va="center", fontsize=9, color=color)  # fmt: skip
+
+
 def plot_matrix(matrix, xlabel="", ylabel="", title="", xticks=None, yticks=None, ax=None, **options):
-    """A matrix as coloured cells with a scale beside it; ticks are lists of labels. Returns the figure."""
+    """A matrix as coloured cells with a scale beside it; ticks are lists of labels. Returns the figure.
+
+    Further options (cmap, vmin, vmax, aspect ...) go to matplotlib's imshow.
+    """
     if ax is None:
         _, ax = subplots()
-    image = ax.imshow(matrix, aspect=options.pop("aspect", "auto"), interpolation="nearest", **options)
+    image = ax.imshow(matrix, **{"aspect": "auto", "interpolation": "nearest", **options})
     ax.grid(False)
     ax.figure.colorbar(image, ax=ax, shrink=0.9)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
@@ -60,29 +116,35 @@ def plot_matrix(matrix, xlabel="", ylabel="", title="", xticks=None, yticks=None
 class LiveFigure:
     """The perplexity figure of a running training: one output in the notebook, redrawn in place.
 
-    Outside a notebook nothing is shown, and the figure can still be drawn afterwards with history.plot().
+    Outside a notebook there is nothing to redraw: nothing is shown, and history.plot() draws the figure afterwards.
     """
 
     def __init__(self, history):
-        from IPython import get_ipython
+        self.history, self.handle, self.next_drawing = history, None, 0.0
+        ipython = sys.modules.get("IPython")  # always loaded in a notebook, and not needed elsewhere
+        if ipython and ipython.get_ipython():
+            from IPython.display import DisplayHandle
 
-        self.history, self.handle = history, None
-        self.fig, self.ax = subplots()
-        if get_ipython() is not None:
-            from IPython.display import display
-
-            self.handle = display(self.fig, display_id=True)
+            self.handle = DisplayHandle()
+            self.draw(self.handle.display)
 
     def update(self):
-        """Redraw with the epochs so far."""
-        self.ax.clear()
-        plot_perplexity(self.history, self.ax)
-        if self.handle:
-            self.handle.update(self.fig)
+        """Redraw with the epochs so far, unless the last drawing was too short a time ago."""
+        # At most a twentieth of the time goes into drawing, however fast the epochs are.
+        start = time.perf_counter()
+        if self.handle and start >= self.next_drawing:
+            self.draw(self.handle.update)
+            self.next_drawing = start + 20 * (time.perf_counter() - start)
 
     def close(self):
         """Draw the last state and leave exactly one picture behind."""
+        if self.handle:
+            self.draw(self.handle.update)
+
+    def draw(self, show):
+        """Draw the figure anew and show it; closed at once, it is not shown a second time by the notebook itself."""
         import matplotlib.pyplot as plt
 
-        self.update()
-        plt.close(self.fig)
+        figure = plot_perplexity(self.history)
+        show(figure)
+        plt.close(figure)
