@@ -19,7 +19,7 @@ def generate(prefix, num_preds, model, vocab, choose, num_rows=1):
         )
     # Warm-up: the whole prefix in one call; only the state and the last step's logits matter.
     X = torch.tensor([vocab[list(prefix)]] * num_rows, device=model.device)  # (num_rows, len(prefix))
-    logits, state = model(X, model.begin_state(num_rows))
+    logits, state = model(X, model.begin_state(batch_size=num_rows))
     written = []
     for _ in range(num_preds):
         scores = logits[-num_rows:].clone()  # (num_rows, vocab_size)

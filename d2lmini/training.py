@@ -76,7 +76,7 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
             f"{len(tokens)} tokens in {batch_size} rows leave nothing to predict: each row needs at least 2."
         )
     rows = torch.as_tensor(tokens)[: batch_size * row_length].reshape(batch_size, row_length).to(model.device)
-    state, total_nll = model.begin_state(batch_size), 0.0
+    state, total_nll = model.begin_state(batch_size=batch_size), 0.0
     for i in range(0, row_length - 1, num_steps):
         X, Y = rows[:, i : i + num_steps][:, : row_length - 1 - i], rows[:, i + 1 : i + 1 + num_steps]
         logits, state = model(X, state)
@@ -103,13 +103,14 @@ def baselines(train, test, vocab_size):
     }
 
 
-def train_epoch(model, batches, lr, theta=1.0, updater=None):
+def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_entropy):
     """One pass over the minibatches; returns (training perplexity, tokens per second).
 
     The perplexity is that of the whole epoch: exp of the summed loss over the number of tokens, while the
     parameters move. The state starts from zero, carries over (detached) if the sampler says so, and
     starts anew with every minibatch if not. Gradients are clipped to the norm `theta` (None: not at all),
-    then `updater()` changes the parameters; by default that is sgd with learning rate `lr`.
+    then `updater()` changes the parameters; by default that is sgd with learning rate `lr`. `loss_fn(logits, targets)`
+    stands for the mean negative log-likelihood in nats.
 
     Raises TrainingDiverged when the loss is infinite or not a number; the parameters are then as they were before it.
     """
@@ -119,9 +120,9 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None):
     for X, Y in batches:
         X, Y = X.to(model.device), Y.to(model.device)
         if state is None or not batches.carries_state:
-            state = model.begin_state(X.shape[0])
+            state = model.begin_state(batch_size=X.shape[0])
         logits, state = model(X, detach(state))
-        loss = F.cross_entropy(logits, Y.T.reshape(-1))  # mean over num_steps * batch_size tokens
+        loss = loss_fn(logits, Y.T.reshape(-1)).mean()  # mean over num_steps * batch_size tokens
         if not math.isfinite(loss.item()):
             raise TrainingDiverged(
                 f"the loss is {loss.item()}: the updates have become too large (learning rate {lr}, "
