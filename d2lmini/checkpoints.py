@@ -107,7 +107,8 @@ def architecture(model):
         options = {name: getattr(layer, name) for name in LAYER_OPTIONS if hasattr(layer, name)}
         return {"network": f"nn.{type(layer).__name__}", **sizes, "options": options}
     forward = getattr(model, "forward_fn", rnn)
-    return {"network": getattr(forward, "__name__", type(forward).__name__), **sizes}
+    named = forward if hasattr(forward, "__qualname__") else type(forward)
+    return {"network": "rnn" if forward is rnn else f"{named.__module__}.{named.__qualname__}", **sizes}
 
 
 def sampler(batches):
@@ -231,7 +232,7 @@ def load_model(path):
     tensors, saved = read_file(path, "model")
     try:
         model, vocab = build_model(path, saved["model"], tensors), build_vocab(saved["vocab"])
-    except (AttributeError, KeyError, RuntimeError, TypeError, AssertionError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} describes no model that this version of d2lmini knows ({error}).") from error
     if len(vocab) != model.vocab_size:
         raise ValueError(f"{path} has a vocabulary of {len(vocab)} for a model of {model.vocab_size} symbols.")

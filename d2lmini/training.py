@@ -220,6 +220,10 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, held_out=None, vocab=Non
         history.stopped = f"diverged in epoch {len(history.train_ppl) + 1}"
         error.history = history
         raise
+    except OSError as error:  # the checkpoint could not be written
+        history.stopped = f"no checkpoint after epoch {len(history.train_ppl)}"
+        error.history = history
+        raise
     finally:
         if figure:
             figure.close()
