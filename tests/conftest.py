@@ -1,0 +1,47 @@
+"""What every test run shares: one thread a worker, long notebooks first, and no waiting for a dead kernel."""
+
+import os
+import time
+from queue import Empty
+
+from nbval.kernel import RunningKernel
+
+# Two workers on two cores: a thread pool for each of them would only make them wait for one another.
+# Set before anything loads torch or numpy; the notebooks' kernels inherit it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# The files that take longest, longest first: begun last, they would keep one worker busy while the other rests.
+LONGEST_FIRST = ("06_training", "09_experiments", "07_concise", "08_gradients_by_hand", "05_gradient_clipping")
+
+
+def pytest_collection_modifyitems(items):
+    def place(item):
+        name = item.path.stem
+        return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+
+    items.sort(key=place)  # a stable sort: the cells of a notebook stay in order
+
+
+class DeadKernel(RuntimeError):
+    """The notebook's Python process has ended in the middle of a cell."""
+
+
+def pytest_configure():
+    """nbval waits for a dead kernel's answer as long as a cell may take; ask every second whether it is alive."""
+    wait = RunningKernel.get_message
+
+    def get_message(self, stream, timeout=None):
+        end = time.monotonic() + (timeout or float("inf"))
+        while True:
+            alive = self.is_alive()  # asked first: what a kernel said before it died is still read
+            try:
+                return wait(self, stream, timeout=max(0, min(1, end - time.monotonic())))
+            except Empty:
+                if not alive:
+                    raise DeadKernel("the kernel died while it ran this cell") from None
+                if time.monotonic() >= end:
+                    raise
+
+    RunningKernel.get_message = get_message
