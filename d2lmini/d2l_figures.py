@@ -8,6 +8,7 @@ import time
 from functools import partial
 
 import numpy as np
+import torch
 
 
 class Timer:
@@ -34,6 +35,11 @@ class Timer:
         return np.cumsum(self.times).tolist()
 
 
+def number(value):
+    """A float from a number or a tensor of one element, even one that takes part in a graph."""
+    return float(value.detach() if isinstance(value, torch.Tensor) else value)
+
+
 class Accumulator:
     """`n` running sums."""
 
@@ -41,7 +47,7 @@ class Accumulator:
         self.data = [0.0] * n
 
     def add(self, *args):
-        self.data = [total + float(value) for total, value in zip(self.data, args)]
+        self.data = [total + number(value) for total, value in zip(self.data, args)]
 
     def reset(self):
         self.data = [0.0] * len(self.data)
@@ -125,8 +131,8 @@ class Animator:
             self.config_axes()
         for x, y, (x_values, y_values, line) in zip(xs, ys, self.points):
             if x is not None and y is not None:
-                x_values.append(float(x))
-                y_values.append(float(y))
+                x_values.append(number(x))
+                y_values.append(number(y))
                 line.set_data(x_values, y_values)
         self.axes[0].relim()
         self.axes[0].autoscale_view()
