@@ -1,6 +1,6 @@
 """How a check judges a learner's function: run it on a few inputs, compare, and name the likely cause.
 
-The checks themselves stand in checks.py.
+At the end: the random inputs that the checks share.
 """
 
 import copy
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 # Hints that any check can give.
 NO_RETURN = "Is the return missing?"
@@ -246,3 +247,15 @@ def remark(expected, got):
 
 def first(problems):
     return next((problem for problem in problems if problem), None)
+
+
+def normal(rng, *shape, std=1.0):
+    return torch.randn(*shape, generator=rng) * std
+
+
+def ids(rng, vocab_size, *shape):
+    return torch.randint(vocab_size, shape, generator=rng)
+
+
+def hot(ids, vocab_size):
+    return F.one_hot(ids, vocab_size).float()
