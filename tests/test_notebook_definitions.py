@@ -7,6 +7,7 @@ error, and so is a comparison without a defining cell.
 """
 
 import json
+import math
 import random
 import string
 from collections import Counter
@@ -164,3 +165,72 @@ def compare_get_params(mine):
             assert len(params) == len(params_) == 5
             for param, param_ in zip(params, params_):
                 assert torch.equal(param, param_) and param.requires_grad and param.is_leaf
+
+
+# --- 06_training
+
+
+def small_run(batches_class, seed, vocab_size=6, **sizes):
+    """A small model and minibatches of random text; equal seeds give equal ones."""
+    rng = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(vocab_size, (157,), generator=rng)
+    model = d2lmini.RNNModelScratch(vocab_size, 7, seed=seed, orthogonal=True)
+    return model, batches_class(tokens, 3, 5, seed=seed), torch.randint(vocab_size, (61,), generator=rng)
+
+
+def compare_perplexity(mine):
+    for total_nll, num_tokens in [(0.0, 3), (3.3, 1), (1234.5, 678), (1e6, 10), (699.9, 1), (math.inf, 4)]:
+        assert mine(total_nll, num_tokens) == d2lmini.perplexity(total_nll, num_tokens)
+
+
+def compare_detach(mine):
+    H, C = torch.ones(2, 3, requires_grad=True) * 2, torch.ones(2, 3, requires_grad=True) * 3
+    for state in [H, (H,), (H, C)]:
+        result, result_ = mine(state), d2lmini.training.detach(state)
+        assert type(result) is type(result_)
+        for a, b in zip(result, result_):
+            assert torch.equal(a, b) and not a.requires_grad
+
+
+def compare_train_epoch(mine):
+    for batches_class in (d2lmini.SequentialBatches, d2lmini.RandomBatches):
+        for seed, lr, theta in [(0, 1, 1), (1, 0.5, 0.05), (2, 0.1, 100)]:
+            (a, batches, _), (b, batches_, _) = small_run(batches_class, seed), small_run(batches_class, seed)
+            for _ in range(2):
+                assert mine(a, batches, lr, theta)[0] == d2lmini.train_epoch(b, batches_, lr, theta)[0]
+            assert all(torch.equal(p, q) for p, q in zip(a.params, b.params))
+
+
+def compare_evaluate(mine):
+    model, _, tokens = small_run(d2lmini.SequentialBatches, 3)
+    for options in [{}, {"batch_size": 4}, {"num_steps": 7}, {"batch_size": 2, "num_steps": 30}, {"num_steps": 60}]:
+        assert mine(model, tokens, **options) == d2lmini.evaluate(model, tokens, **options)
+    rnn_model = d2lmini.RNNModel(torch.nn.LSTM(6, 4), 6)
+    assert mine(rnn_model, tokens) == d2lmini.evaluate(rnn_model, tokens)
+
+
+def compare_train(mine):
+    for batches_class, epochs, every in [(d2lmini.SequentialBatches, 7, 3), (d2lmini.RandomBatches, 4, 2)]:
+        (a, batches, held_out), (b, batches_, _) = small_run(batches_class, 4), small_run(batches_class, 4)
+        history = mine(a, batches, epochs, 0.5, held_out=held_out, every=every)
+        history_ = d2lmini.train(b, batches_, epochs, 0.5, held_out=held_out, every=every)
+        assert history.train_ppl == history_.train_ppl and history.held_out_ppl == history_.held_out_ppl
+        assert history.baselines == history_.baselines and len(history.speeds) == epochs
+
+
+# --- 07_concise
+
+
+def compare_RNNModel(mine):
+    nn = torch.nn
+    for make_layer in [lambda: nn.RNN(6, 5), lambda: nn.GRU(6, 5), lambda: nn.LSTM(6, 5), lambda: nn.LSTM(6, 5, 2)]:
+        layer = make_layer()
+        a, b = mine(layer, 6), d2lmini.RNNModel(layer, 6)
+        a.load_state_dict(b.state_dict())
+        X = torch.randint(6, (3, 4), generator=torch.Generator().manual_seed(0))
+        state, state_ = a.begin_state(3), b.begin_state(batch_size=3)
+        for _ in range(2):  # from the first state, then from the one that came out
+            (logits, state), (logits_, state_) = a(X, state), b(X, state_)
+            assert torch.equal(logits, logits_) and type(state) is type(state_)
+            assert all(torch.equal(s, s_) for s, s_ in zip(state, state_))
+        assert (a.device, a.vocab_size, a.num_hiddens) == (b.device, b.vocab_size, b.num_hiddens)

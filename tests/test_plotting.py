@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import matplotlib
 import nbformat
@@ -60,7 +61,7 @@ def test_labels_never_lie_on_one_another():
     figure.canvas.draw()
     boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0)
     assert len(boxes) == 6
-    for lower, upper in zip(boxes, boxes[1:]):
+    for lower, upper in pairwise(boxes):
         assert lower.y1 <= upper.y0 + 2  # two pixels: letters have no ink at the very edge of their box
 
 
