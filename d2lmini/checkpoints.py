@@ -5,6 +5,7 @@ It is written beside its final place and moved there when it is complete, so tha
 the old file or the new one. Idea: safetensors (Hugging Face); write, fsync, rename is as old as Unix.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -46,7 +47,8 @@ def write_atomically(path, data):
         text = f"could not write {path.name}: {error.strerror or error}; {kept}. Free space or choose another folder"
         raise OSError(error.errno, text, str(path)) from error
     finally:
-        partial.unlink(missing_ok=True)  # there only if something went wrong, Ctrl-C included
+        with contextlib.suppress(OSError):
+            partial.unlink()  # there only if something went wrong, Ctrl-C included
 
 
 def checksum(tensors, text):
