@@ -55,6 +55,7 @@ def book_cache(folder=None):
     """The pooch cache that holds the whole book: `folder`, or the user's cache folder."""
     import pooch  # loaded when first used: most learners never leave the chapter that ships
 
+    pooch.get_logger().setLevel("WARNING")  # no red lines for a download that works, or that fails with one message
     registry = {BOOK_FILE: f"sha1:{BOOK_SHA1}"}
     return pooch.create(folder or pooch.os_cache("d2lmini"), BOOK_URL, registry=registry, retry_if_failed=2)
 
