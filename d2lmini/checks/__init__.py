@@ -15,6 +15,7 @@ from .prediction import predict, temperature, top_k
 from .the_book import normalise, sequential_batches, vocabulary
 from .training import epoch_perplexity, perplexity, train_step
 
+# ruff: noqa: RUF022  (in course order)
 __all__ = [
     "normalise", "vocabulary", "sequential_batches",
     "one_hot", "time_major", "lookup",

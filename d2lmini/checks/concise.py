@@ -52,9 +52,7 @@ gru_step = Check(
     ],
     {
         "Are Z and 1 - Z swapped? Z is the share of the old state that stays.": partial(gru, swap=True),
-        "Is R applied after W_hh, as nn.GRU does it? Here it comes before: (R * H) @ W_hh.": partial(
-            gru, reset="after"
-        ),
+        "Is R applied after W_hh, as nn.GRU does it? Here it comes before.": partial(gru, reset="after"),
         "Is the reset gate R forgotten?": partial(gru, reset="no"),
         "Is tanh missing in the candidate state?": partial(gru, squash=lambda A: A),
         "Is sigmoid used for the candidate state? It takes tanh.": partial(gru, squash=torch.sigmoid),
@@ -129,8 +127,13 @@ def observe_layer(function, inputs, H, params):
     layer = function(params)
     if not isinstance(layer, nn.RNN):
         return None if layer is None else Problem("", "type", f"expected an nn.RNN, got {type(layer).__name__}")
-    found = {"batch_first": str(layer.batch_first), "nonlinearity": layer.nonlinearity}
-    found |= {"number of layers": layer.num_layers, "bidirectional": str(layer.bidirectional)}
+    if layer.batch_first:
+        return Problem("batch_first", "value", "expected False, got True")
+    found = {
+        "nonlinearity": layer.nonlinearity,
+        "number of layers": layer.num_layers,
+        "bidirectional": str(layer.bidirectional),
+    }
     found |= {"weight_ih_l0": layer.weight_ih_l0, "weight_hh_l0": layer.weight_hh_l0}
     found["bias_ih_l0 + bias_hh_l0"] = layer.bias_ih_l0 + layer.bias_hh_l0 if layer.bias else "no biases at all"
     return {**found, "outputs": layer(inputs, H[None])[0]}

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 # Hints that any check can give.
 NO_RETURN = "Is the return missing?"
-NO_TENSOR = "Is it a tensor? torch.as_tensor(...) makes one."
+NO_TENSOR = "Is it a tensor? Convert it with torch.as_tensor."
 NO_FLOATS = "Are these integers? .float() makes them numbers that weights can multiply."
 NO_TUPLE = "Is it a tuple?"
 NO_FIT = "Do the shapes fit? Print them in front of the line that fails."
@@ -107,15 +107,18 @@ class Check:
 
     def hint(self, cases, expected, got, first, problem):
         """The hint of the wrong function that explains all results; else the first wrong one; else the part's."""
+
+        def explains(function, i):
+            return self.difference(self.outcome(function, cases[i][1]), got[i]) is None
+
         explains_first = []
         for hint, functions in self.wrong.items():
             for function in functions:
-                same = [self.difference(self.outcome(function, args), b) is None for (_, args), b in zip(cases, got)]
-                if all(same):
-                    return hint
-                if same[first]:
+                if explains(function, first):
+                    if all(explains(function, i) for i in range(len(cases))):
+                        return hint
                     explains_first.append(hint)
-        return next(iter(explains_first), "") or problem.hint or self.about.get(problem.part, "")
+        return next(iter(explains_first), "") or self.about.get(problem.part) or problem.hint
 
 
 @contextmanager

@@ -33,7 +33,9 @@ def observe_params(function, vocab_size, num_hiddens):
     weights = {name: p.detach() for name, p in zip(NAMES, params) if p.dim() == 2}
     biases = {name: p.detach() for name, p in zip(NAMES, params) if p.dim() == 1}
     found |= {f"largest value of {name}": float(b.abs().max()) for name, b in biases.items()}
-    found |= {f"mean of {name}": round(float(w.mean()), 3) for name, w in weights.items()}
+    found |= {
+        f"mean of {name}, in standard deviations": round(float(w.mean() / w.std())) for name, w in weights.items()
+    }
     found |= {f"standard deviation of {name}": round(float(w.std()), 3) for name, w in weights.items()}
     firsts = {tuple(w.flatten()[:3].tolist()) for w in weights.values()}
     return {**found, "number of differently drawn matrices": len(firsts)}
@@ -55,7 +57,7 @@ get_params = Check(
         **{f"shape of {name}": "Are rows and columns swapped? X has vocab_size columns, H has num_hiddens."
            for name in NAMES},
         **{f"largest value of {name}": "Do the biases start at zero?" for name in NAMES},
-        **{f"mean of {name}": "Is torch.rand used instead of torch.randn?" for name in NAMES},
+        **{f"mean of {name}, in standard deviations": "Is torch.rand used instead of torch.randn?" for name in NAMES},
         **{f"standard deviation of {name}": "Is the factor 0.01 missing?" for name in NAMES},
         "number of differently drawn matrices": "Are the matrices drawn from the same random numbers?",
     },

@@ -105,8 +105,9 @@ def training_step(X, Y, state, params, lr, theta, *, targets=lambda X, Y: Y.T, r
             param.grad = None
     loss.backward()
     clip(params, theta)
-    if update:
-        torch.optim.SGD(params, sign * lr).step() if sign > 0 else torch.optim.SGD(params, lr, maximize=True).step()
+    with torch.no_grad():
+        for param in params if update else []:
+            param -= sign * lr * param.grad
     return float(loss.detach()), (states[-1] if carry else H,)
 
 
