@@ -168,7 +168,7 @@ def test_a_prefix_with_unknown_characters(trained):
 
 
 def test_slower_and_slower_without_detach():
-    """Keeping one graph for the whole epoch (retain_graph) hides the message, and each step costs more than the last."""
+    """Keeping one graph for the whole epoch hides the message, and each step costs more than the last."""
 
     def graph_size(node):
         seen, todo = set(), [node]
