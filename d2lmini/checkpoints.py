@@ -176,7 +176,7 @@ def load_checkpoint(path, model, batches, history):
 def compare(path, saved, expected):
     """Raise ValueError naming the first entry in which two descriptions differ."""
     saved = saved if isinstance(saved, dict) else {}
-    for name in {**saved, **expected}:
+    for name in {**expected, **saved}:
         if saved.get(name) != expected.get(name):
             raise ValueError(
                 f"{path} was made with {name} = {saved.get(name)}, not {expected.get(name)}: "
