@@ -73,12 +73,12 @@ def test_untouched_and_unusual_functions(name, capsys):
         raise ZeroDivisionError("first line\nsecond line")
 
     assert line(name, untouched, capsys) == "not tried yet"
-    assert "raised ZeroDivisionError on " in line(name, broken, capsys)
-    assert "second line" not in line(name, broken, capsys)
+    text = line(name, broken, capsys)
+    assert text.startswith("raised ZeroDivisionError on ") and text.endswith(": first line.")
     assert "raised TypeError" in line(name, lambda: None, capsys)
     assert line(name, 3.0, capsys) == "pass the function itself, without brackets behind its name."
     assert line(name, lambda *args: None, capsys).endswith("Is the return missing?")
-    for result in ("text", 3, 2.5, 1j, [], (), {}, [None], torch.zeros(0), np.zeros((2, 3)), [[1], [2, 3]], object()):
+    for result in ("text", 2.5, 1j, (), {}, [None], torch.zeros(0), [[1], [2, 3]]):
         assert line(name, lambda *args, result=result: result, capsys).startswith(("wrong", "raised")), result
 
 
@@ -104,6 +104,13 @@ def test_same_line_whatever_the_seed(capsys):
         torch.manual_seed(seed)
         lines.add(line("rnn_step", WRONG["rnn_step"][0][0], capsys))
     assert len(lines) == 1
+
+
+def test_what_torch_has_not_implemented_is_an_error(capsys):
+    def unsupported(ids, vocab_size):
+        raise NotImplementedError("no such kernel")
+
+    assert line("one_hot", unsupported, capsys).startswith("raised NotImplementedError on ")
 
 
 def test_stopping_a_check_stops_it():
