@@ -234,3 +234,47 @@ def compare_RNNModel(mine):
             assert torch.equal(logits, logits_) and type(state) is type(state_)
             assert all(torch.equal(s, s_) for s, s_ in zip(state, state_))
         assert (a.device, a.vocab_size, a.num_hiddens) == (b.device, b.vocab_size, b.num_hiddens)
+
+
+# --- 03_forward_pass
+
+
+def compare_init_rnn_state(mine):
+    for batch_size, num_hiddens in [(1, 1), (1, 5), (3, 1), (32, 16)]:
+        state, state_ = mine(batch_size, num_hiddens), d2lmini.init_rnn_state(batch_size, num_hiddens)
+        assert type(state) is type(state_) is tuple and len(state) == len(state_) == 1
+        assert torch.equal(state[0], state_[0]) and state[0].dtype == state_[0].dtype
+
+
+def random_network(rng, vocab_size, num_hiddens):
+    """Parameters of ordinary size, biases included: with those of `get_params` a forgotten bias would not show."""
+    params = d2lmini.get_params(vocab_size, num_hiddens)
+    return [torch.randn(param.shape, generator=rng).mul(0.5).requires_grad_() for param in params]
+
+
+def compare_rnn(mine):
+    rng = torch.Generator().manual_seed(0)
+    for vocab_size, num_hiddens, batch_size, num_steps in [(28, 16, 3, 7), (2, 1, 1, 1), (5, 4, 1, 3), (5, 4, 3, 1)]:
+        params = random_network(rng, vocab_size, num_hiddens)
+        inputs = d2lmini.one_hot(torch.randint(vocab_size, (num_steps, batch_size), generator=rng), vocab_size)
+        state = (torch.randn(batch_size, num_hiddens, generator=rng),)
+        gradients = []
+        for function in (mine, d2lmini.rnn):
+            logits, new_state = function(inputs, state, params)
+            assert logits.shape == (num_steps * batch_size, vocab_size) and isinstance(new_state, tuple)
+            gradients.append([logits, *new_state, *torch.autograd.grad(logits.square().sum(), params)])
+        for a, b in zip(*gradients):
+            assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def compare_RNNModelScratch(mine):
+    rng = torch.Generator().manual_seed(1)
+    X = torch.randint(9, (4, 6), generator=rng)
+    for options in [{}, {"seed": 5}, {"orthogonal": True}]:
+        a, b = mine(9, 8, **options), d2lmini.RNNModelScratch(9, 8, **options)
+        assert (a.vocab_size, a.num_hiddens) == (b.vocab_size, b.num_hiddens) == (9, 8)
+        assert all(torch.equal(p, p_) for p, p_ in zip(a.params, b.params, strict=True))
+        assert torch.equal(a.begin_state(4)[0], b.begin_state(4)[0])
+        state = (torch.randn(4, 8, generator=rng),)
+        (logits, (H,)), (logits_, (H_,)) = a(X, state), b(X, state)
+        assert torch.equal(logits, logits_) and torch.equal(H, H_)
