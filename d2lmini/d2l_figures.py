@@ -118,7 +118,7 @@ class Animator:
         plt.close(self.fig)  # else the notebook would show it a second time
         self.axes, self.fmts, self.points = self.fig.axes, fmts, []
         self.config_axes = partial(set_axes, self.axes[0], xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
-        self.shell, self.handle, self.drawn = None, None, 0.0
+        self.shell, self.handle, self.drawn, self.finishing = None, None, 0.0, False
         if "IPython" in sys.modules:
             self.shell = sys.modules["IPython"].get_ipython()
 
@@ -139,7 +139,7 @@ class Animator:
         if self.shell and time.perf_counter() - self.drawn > 1:
             self.draw()
 
-    def draw(self, _=None):
+    def draw(self):
         """Show the figure as it is now, always in the same place of the notebook."""
         if self.handle:
             self.handle.update(self.fig)
@@ -147,5 +147,13 @@ class Animator:
             from IPython.display import display
 
             self.handle = display(self.fig, display_id=True)
-            self.shell.events.register("post_run_cell", self.draw)  # the last points are always drawn
+        if not self.finishing:  # whatever was drawn last, the end of the cell shows the last points
+            self.finishing = True
+            self.shell.events.register("post_run_cell", self.finish)
         self.drawn = time.perf_counter()
+
+    def finish(self, _):
+        """Draw once more at the end of the notebook's cell, and not at that of later ones."""
+        self.draw()
+        self.finishing = False
+        self.shell.events.unregister("post_run_cell", self.finish)

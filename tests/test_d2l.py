@@ -889,6 +889,7 @@ def test_in_a_notebook_the_animator_leaves_one_picture():
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     notebook.cells.append(nbformat.v4.new_code_cell("print(animator.last == 500)"))
+    notebook.cells.append(nbformat.v4.new_code_cell("d2l.use_svg_display()\nd2l.plot([3, 1, 2])"))
     # The picture must show the last point, although drawing is seldom: note what is drawn.
     notebook.cells[0].source = cell.replace(
         "for epoch", "draw = animator.draw\n"
@@ -898,12 +899,14 @@ def test_in_a_notebook_the_animator_leaves_one_picture():
         "animator.draw = noting\n"
         "for epoch", 1,
     )  # fmt: skip
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = notebook.cells[0].outputs
     assert [output.output_type for output in outputs if output.output_type != "stream"] == ["display_data"]
     assert "image/png" in next(o for o in outputs if o.output_type == "display_data").data
     assert [o.text for o in outputs if o.output_type == "stream"] == ["500\n"]
     assert notebook.cells[1].outputs[0].text == "True\n" and len(notebook.cells[1].outputs) == 1
+    (figure,) = notebook.cells[2].outputs
+    assert "image/svg+xml" in figure.data
 
 
 # The whole run of the book
