@@ -10,6 +10,7 @@ from .generate import predict, sample, samples
 from .training import (
     History, TrainingDiverged, baselines, clip_gradients, evaluate, perplexity, sgd, train, train_epoch,
 )  # fmt: skip
+from .bptt import RNNModelNumPy, RNNModelTorch
 from .plotting import plot_matrix, plot_perplexities, plot_perplexity, subplots
 
 __version__ = "0.1.0"

@@ -26,6 +26,12 @@ def one_hot(ids, vocab_size):
     Raises TypeError for ids that are no integers and ValueError for an id outside 0 .. vocab_size - 1.
     """
     check_size("vocab_size", vocab_size)
+    check_ids(ids, vocab_size)
+    return torch.eye(vocab_size, device=ids.device)[ids.long()]
+
+
+def check_ids(ids, vocab_size):
+    """Raise a clear error unless all ids are integers from 0 to vocab_size - 1."""
     if ids.is_floating_point() or ids.dtype == torch.bool:
         raise TypeError(f"ids must be integers, not {ids.dtype}.")
     if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
@@ -33,7 +39,6 @@ def one_hot(ids, vocab_size):
             f"ids run from {int(ids.min())} to {int(ids.max())}, but the vocabulary has {vocab_size} symbols "
             f"(ids 0 to {vocab_size - 1}): were text and model made with the same Vocab?"
         )
-    return torch.eye(vocab_size, device=ids.device)[ids.long()]
 
 
 def get_params(vocab_size, num_hiddens, device=None, *, seed=0, orthogonal=False):
