@@ -35,7 +35,7 @@ class Problem:
             return self.kind
         if self.kind == "value":
             return f"wrong {self.part or 'result'}"
-        return f"wrong {self.kind}" + (f" of {self.part}" if self.part else "")
+        return f"wrong {self.kind}" + (f"{' in' if self.kind == 'numbers' else ' of'} {self.part}" if self.part else "")
 
 
 @contextmanager
@@ -173,9 +173,9 @@ def difference(expected, got, rtol, atol, part=""):
     number = as_number(got)
     if number is None:
         return wrong_type
-    exact = isinstance(expected, int)
-    near = number == expected or abs(number - expected) <= (0 if exact else atol + rtol * abs(expected))
-    return None if near else Problem(part, "value", f"expected {expected:.5g}, got {number:.5g}")
+    if number == expected or (isinstance(expected, float) and abs(number - expected) <= atol + rtol * abs(expected)):
+        return None
+    return Problem(part, "value", f"expected {expected:.7g}, got {number:.7g}")
 
 
 def array_difference(expected, got, rtol, atol, wrong_type):

@@ -81,16 +81,6 @@ def unroll(inputs, H, params, step=cell, carry=True):
     return torch.stack(states)
 
 
-def wrong_rnn(change=lambda states, inputs, state, params: (states @ params[3] + params[4]).flatten(0, 1), **mistake):
-    """A network over time with a mistake in its steps, or with other logits."""
-
-    def network(inputs, state, params):
-        states = unroll(inputs, state[0], params, **mistake)
-        return change(states, inputs, state, params), (states[-1],)
-
-    return network
-
-
 def library_rnn(params, inputs, H):
     """All states by torch's own recurrent layer."""
     W_xh, W_hh, b_h, *_ = params
@@ -107,6 +97,16 @@ def reference_rnn(inputs, state, params):
 
 def logits_of(states, params):
     return states @ params[3] + params[4]
+
+
+def wrong_rnn(change=lambda states, params: logits_of(states, params).flatten(0, 1), **mistake):
+    """A network over time with a mistake in its steps, or with other logits."""
+
+    def network(inputs, state, params):
+        states = unroll(inputs, state[0], params, **mistake)
+        return change(states, params), (states[-1],)
+
+    return network
 
 
 rnn = Check(
@@ -126,20 +126,14 @@ rnn = Check(
             for hint, steps in WRONG_STEPS.items()
         },
         "Are the rows in the wrong order? All rows of the first step come first.": wrong_rnn(
-            lambda states, inputs, state, params: logits_of(states, params).transpose(0, 1).flatten(0, 1)
+            lambda states, params: logits_of(states, params).transpose(0, 1).flatten(0, 1)
         ),
         "Are the steps stacked? Join them to (num_steps * batch_size, vocab_size), as torch.cat does.": wrong_rnn(
-            lambda states, inputs, state, params: logits_of(states, params)
+            lambda states, params: logits_of(states, params)
         ),
-        "Are only the last step's logits returned?": wrong_rnn(
-            lambda states, inputs, state, params: logits_of(states[-1], params)
-        ),
-        "Is the bias b_q forgotten?": wrong_rnn(
-            lambda states, inputs, state, params: (states @ params[3]).flatten(0, 1)
-        ),
-        "Are these the hidden states instead of the logits?": wrong_rnn(
-            lambda states, inputs, state, params: states.flatten(0, 1)
-        ),
+        "Are only the last step's logits returned?": wrong_rnn(lambda states, params: logits_of(states[-1], params)),
+        "Is the bias b_q forgotten?": wrong_rnn(lambda states, params: (states @ params[3]).flatten(0, 1)),
+        "Are these the hidden states instead of the logits?": wrong_rnn(lambda states, params: states.flatten(0, 1)),
         OLD_STATE: (lambda inputs, state, params: (reference_rnn(inputs, state, params)[0], state)),
     },
     parts=("logits", "state"),
@@ -147,10 +141,10 @@ rnn = Check(
 )
 
 
-def read(X, params, step=cell, carry=True, start=0):
+def read(X, params, step=cell, carry=True):
     """The states while reading ids X (batch_size, num_steps) from a zero state."""
     H = torch.zeros(len(X), len(params[1]))
-    return unroll(hot(X.T[start:], len(params[0])), H, params, step, carry)
+    return unroll(hot(X.T, len(params[0])), H, params, step, carry)
 
 
 def reference_final_logits(X, params):
