@@ -194,7 +194,12 @@ class RNNModelTorch(RNNModelScratch):
     def __call__(self, X, state):
         check_batch(X, state, self.device)
         check_ids(X, self.vocab_size)
-        logits, H = ByHand.apply(self, X.T.reshape(-1), *state, *self.params)
+        ids = X.T.reshape(-1)  # (num_steps * batch_size,), time-major
+        if torch.is_grad_enabled():
+            logits, H = ByHand.apply(self, ids, *state, *self.params)
+        else:
+            logits, states = self.forward(ids, *state, self.params)
+            H = states[-1].clone()
         return logits, (H,)
 
     def forward(self, ids, H, params):
@@ -227,6 +232,20 @@ class RNNModelNumPy(RNNModelTorch):
         d_logits, d_H, ids, states = arrays(d_logits, d_H, ids, states)
         grads, d_H_before = numpy_backward(d_logits, d_H, ids, states, arrays(*params), self.buffers)
         return [torch.from_numpy(grad) for grad in grads], torch.from_numpy(d_H_before)
+
+    def write(self, scores, state, num_preds, choose, num_reserved):
+        """What `predict` and `sample` call for each text (see generate.write_on): a loop without tensors or checks."""
+        W_xh, W_hh, b_h, W_hq, b_q = arrays(*self.params)
+        H, scores = arrays(*state, scores.clone())
+        inputs = W_xh + b_h  # (vocab_size, num_hiddens)
+        written = []
+        for _ in range(num_preds):
+            scores[:, :num_reserved] = -np.inf
+            ids = choose(torch.from_numpy(scores))  # (num_rows,)
+            written.append(ids)
+            H = np.tanh(inputs[ids.numpy()] + H @ W_hh)
+            scores = H @ W_hq + b_q
+        return torch.stack(written, dim=1)
 
 
 def arrays(*tensors):

@@ -1,5 +1,7 @@
 """Let a trained model write: the likeliest character each time (`predict`), or a drawn one (`sample`)."""
 
+from functools import partial
+
 import torch
 
 from .batches import check_size
@@ -20,15 +22,21 @@ def generate(prefix, num_preds, model, vocab, choose, num_rows=1):
     # Warm-up: the whole prefix in one call; only the state and the last step's logits matter.
     X = torch.tensor([vocab[list(prefix)]] * num_rows, device=model.device)  # (num_rows, len(prefix))
     logits, state = model(X, model.begin_state(batch_size=num_rows))
+    write = getattr(model, "write", partial(write_on, model))  # a model may bring a faster loop of its own
+    ids = write(logits[-num_rows:], state, num_preds, choose, len(vocab.reserved_tokens)).tolist()
+    return [prefix + "".join(vocab.to_tokens(row)) for row in ids]
+
+
+def write_on(model, scores, state, num_preds, choose, num_reserved):
+    """Go on from `scores`, the logits (num_rows, vocab_size) after the prefix: returns ids (num_rows, num_preds)."""
     written = []
     for _ in range(num_preds):
-        scores = logits[-num_rows:].clone()  # (num_rows, vocab_size)
-        scores[:, : len(vocab.reserved_tokens)] = -torch.inf  # "<unk>" stands for a gap, it is not a character
+        scores = scores.clone()
+        scores[:, :num_reserved] = -torch.inf  # "<unk>" stands for a gap, it is not a character
         X = choose(scores)[:, None]  # (num_rows, 1)
         written.append(X)
-        logits, state = model(X, state)
-    ids = torch.cat(written, dim=1).tolist()  # (num_rows, num_preds)
-    return [prefix + "".join(vocab.to_tokens(row)) for row in ids]
+        scores, state = model(X, state)
+    return torch.cat(written, dim=1)
 
 
 def predict(prefix, num_preds, model, vocab):
@@ -61,7 +69,9 @@ def samples(prefix, num_samples, num_preds, model, vocab, temperature=1.0, seed=
 
     def draw(scores):
         # Drawn on the CPU, so that a seed gives the same text whatever device holds the model.
-        probs = torch.softmax(scores.float().cpu() / temperature, dim=1)
+        # The largest score is made 0 first, in double precision: a tiny temperature then divides 0 and not by 0.
+        scores_cpu = scores.cpu().double()
+        probs = torch.softmax((scores_cpu - scores_cpu.amax(dim=1, keepdim=True)) / temperature, dim=1).float()
         return torch.multinomial(probs, 1, generator=rng)[:, 0].to(scores.device)
 
     return generate(prefix, num_preds, model, vocab, draw, num_samples)
