@@ -17,13 +17,18 @@ from .plotting import LiveFigure, plot_perplexity
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss became infinite or not a number. `history` holds the epochs before it."""
+    """The loss is not a number, or beyond all measure. `history` holds the epochs before it."""
 
     history = None
 
 
 def perplexity(total_nll, num_tokens):
-    """exp(total negative log-likelihood in nats / number of tokens): 1 is certainty, vocab_size is a blind guess."""
+    """exp(total negative log-likelihood in nats / number of tokens): 1 is certainty, vocab_size is a blind guess.
+
+    Raises ValueError for less than one token.
+    """
+    if num_tokens < 1:
+        raise ValueError(f"perplexity needs at least one predicted token, not {num_tokens}: the text is too short.")
     mean = total_nll / num_tokens
     return math.exp(mean) if mean < 700 else math.inf
 
@@ -70,6 +75,7 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
     Raises ValueError if the text has fewer than 2 tokens a row.
     """
     check_size("batch_size", batch_size)
+    check_size("num_steps", num_steps)
     row_length = len(tokens) // batch_size
     if row_length < 2:
         raise ValueError(
@@ -90,6 +96,7 @@ def baselines(train, test, vocab_size):
     Returns {"uniform": vocab_size, "unigram": ..., "bigram": ...}. Counts start at one (Laplace), so that
     a pair never seen is unlikely and not impossible. Raises ValueError if a text has fewer than 2 tokens.
     """
+    check_size("vocab_size", vocab_size)
     if min(len(train), len(test)) < 2:
         raise ValueError(f"baselines need two texts of at least 2 tokens, not {len(train)} and {len(test)}.")
     train, test = list(map(int, train)), list(map(int, test))
@@ -112,7 +119,8 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     then `updater()` changes the parameters; by default that is sgd with learning rate `lr`. `loss_fn(logits, targets)`
     stands for the mean negative log-likelihood in nats.
 
-    Raises TrainingDiverged when the loss is infinite or not a number; the parameters are then as they were before it.
+    Raises TrainingDiverged when the loss is not a number or its perplexity infinite (from 700 nats on); the
+    parameters are then as they were before it.
     """
     params = list(model.parameters())
     updater = updater or (lambda: sgd(params, lr))
@@ -123,7 +131,8 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
             state = model.begin_state(batch_size=X.shape[0])
         logits, state = model(X, detach(state))
         loss = loss_fn(logits, Y.T.reshape(-1)).mean()  # mean over num_steps * batch_size tokens
-        if not math.isfinite(loss.item()):
+        # States that tanh bounds keep even a ruined model's loss finite: beyond all measure is an infinite perplexity.
+        if perplexity(loss.item(), 1) == math.inf:
             raise TrainingDiverged(
                 f"the loss is {loss.item()}: the updates have become too large (learning rate {lr}, "
                 f"clipping radius {theta}). Use a smaller learning rate, or clip the gradients (theta=1)."
@@ -186,7 +195,7 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, held_out=None, vocab=Non
                  with the same numbers as a run that was never interrupted (plain sgd only)
 
     Ctrl-C (the stop button) ends the training early; the History so far is returned, `stopped` says so.
-    Raises TrainingDiverged (with `.history`) for a loss that is infinite or not a number.
+    Raises TrainingDiverged (with `.history`) for a loss that is not a number or beyond all measure.
     """
     check_size("num_epochs", num_epochs)
     check_size("every", every)
