@@ -278,3 +278,73 @@ def compare_RNNModelScratch(mine):
         state = (torch.randn(4, 8, generator=rng),)
         (logits, (H,)), (logits_, (H_,)) = a(X, state), b(X, state)
         assert torch.equal(logits, logits_) and torch.equal(H, H_)
+
+
+# --- 04_prediction
+
+
+def small_writer():
+    """A model with opinions (its weights are large, "<unk>" the likeliest symbol of all) and its vocabulary."""
+    vocab = d2lmini.Vocab(list("abcd e"))
+    model = d2lmini.RNNModelScratch(len(vocab), 6, orthogonal=True)
+    rng = torch.Generator().manual_seed(2)
+    model.params = [2 * param.detach() for param in random_network(rng, len(vocab), 6)]
+    model.params[4][0] = 50
+    return model, vocab
+
+
+def compare_generate(mine):
+    model, vocab = small_writer()
+    for choose in (lambda scores: scores.argmax(dim=1), lambda scores: scores.topk(2, dim=1).indices[:, 1]):
+        for prefix in ("a", "bad cab "):
+            expected = d2lmini.generate.generate(prefix, 40, model, vocab, choose)[0]
+            assert mine(prefix, 40, model, vocab, choose) == expected and "<unk>" not in expected
+
+
+def compare_predict(mine):
+    model, vocab = small_writer()
+    for prefix, num_preds in [("a", 1), ("bad cab ", 50)]:
+        assert mine(prefix, num_preds, model, vocab) == d2lmini.predict(prefix, num_preds, model, vocab)
+
+
+def compare_sample(mine):
+    model, vocab = small_writer()
+    texts = [
+        d2lmini.sample("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]
+    ]
+    assert len(set(texts)) == 3
+    assert texts == [mine("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]]
+    assert mine("abc", 50, model, vocab) == texts[0]
+
+
+# --- 05_gradient_clipping
+
+
+def with_gradients(size):
+    """Two equal lists of parameters with equal random gradients."""
+    lists = []
+    for _ in range(2):
+        rng = torch.Generator().manual_seed(3)
+        params = random_network(rng, 5, 4)
+        for param, factor in zip(params, (0.1, 3, 1, 0.5, 0.01)):
+            param.grad = size * factor * torch.randn(param.shape, generator=rng)
+        lists.append(params)
+    return lists
+
+
+def compare_sgd(mine):
+    ours, theirs = with_gradients(1.0)
+    before = [param.detach().clone() for param in ours]
+    mine(ours, 0.7)
+    d2lmini.sgd(theirs, 0.7)
+    for a, b, old in zip(ours, theirs, before):
+        assert torch.equal(a, b) and not torch.equal(a, old) and a.requires_grad
+
+
+def compare_clip_gradients(mine):
+    for size in (0.01, 1.0, 100.0):
+        for theta in (0.5, 1, 40):
+            ours, theirs = with_gradients(size)
+            assert mine(ours, theta) == pytest.approx(d2lmini.clip_gradients(theirs, theta), rel=1e-5)
+            for a, b in zip(ours, theirs):
+                assert torch.allclose(a.grad, b.grad, rtol=1e-5, atol=0)
