@@ -124,7 +124,7 @@ class RNNModelScratch:
 
 def check_batch(X, state, device):
     """Raise a clear error unless X (batch_size, num_steps), the state tuple and the model fit together."""
-    if X.dim() != 2:
+    if X.dim() != 2 or X.numel() == 0:
         raise ValueError(f"X must have shape (batch_size, num_steps), not {tuple(X.shape)}.")
     if X.device != device:
         raise ValueError(f"X is on {X.device}, but the model is on {device}: move it with X.to({str(device)!r}).")
@@ -156,6 +156,11 @@ class RNNModel(nn.Module):
         return self.linear.weight.device
 
     def forward(self, X, state):
+        layers = state if isinstance(self.rnn, nn.LSTM) else (state,)
+        if not isinstance(layers, tuple) or not all(isinstance(layer, torch.Tensor) for layer in layers):
+            raise TypeError(f"the state is not that of {type(self.rnn).__name__}: use begin_state(batch_size).")
+        check_batch(X, (layers[0][0],), self.device)  # layers[0]: (directions * layers, batch_size, num_hiddens)
+        check_ids(X, self.vocab_size)
         inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.linear.weight.dtype)
         hiddens, state = self.rnn(inputs, state)  # hiddens (num_steps, batch_size, num_directions * num_hiddens)
         return self.linear(hiddens.flatten(0, 1)), state
