@@ -1,15 +1,20 @@
 """Re-execute notebooks in place: python tests/execute_notebooks.py [NAME ...]   (all without a name).
 
 Outputs, figures and execution counts are saved; cell ids stay; a second run changes measured speeds only.
+The README's figure is taken from notebook 06 afterwards.
 """
 
+import base64
 import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parents[1] / "notebooks"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "notebooks"
+README_PICTURE = FOLDER / "images/perplexity.png"
+README_FIGURE = ("06_training.ipynb", "memorising-figure")  # the cell that draws it
 
 
 def execute(path):
@@ -30,9 +35,20 @@ def execute(path):
     nbformat.write(notebook, path)
 
 
+def save_readme_picture():
+    """Write the figure that the README shows as a file of its own."""
+    name, id = README_FIGURE
+    (cell,) = (cell for cell in nbformat.read(FOLDER / name, as_version=4).cells if cell.id == id)
+    (png,) = (output.data["image/png"] for output in cell.outputs if "data" in output)
+    README_PICTURE.parent.mkdir(exist_ok=True)
+    README_PICTURE.write_bytes(base64.b64decode(png))
+
+
 if __name__ == "__main__":
     wanted = sys.argv[1:]
     for path in sorted(FOLDER.glob("*.ipynb")):
         if not wanted or any(name in path.name for name in wanted):
             print(path.name, flush=True)
             execute(path)
+            if path.name == README_FIGURE[0]:
+                save_readme_picture()

@@ -1,0 +1,67 @@
+"""Try the lower bounds of pyproject.toml: install the oldest versions that they admit, and run the unit tests.
+
+python tests/oldest.py            all but torch (its old builds are gigabytes; the pinned version is taken)
+python tests/oldest.py --torch    torch as well
+
+"Oldest" is the lowest version within the bound that comes ready-built for this Python.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Tests of the repository and of notebooks, and rehearsals, are not about the versions of libraries.
+LEFT_OUT = ("test_project.py", "test_notebooks.py", "test_colab.py", "test_browser.py")
+# Tools that work on the project and are never imported by it.
+TOOLS = ("ruff", "build", "playwright")
+
+
+def oldest(requirement):
+    """The requirement as name==version, with the lowest version that it admits and this Python can install."""
+    command = [sys.executable, "-m", "pip", "index", "versions", requirement.name, "--only-binary", ":all:"]
+    done = subprocess.run(command, capture_output=True, text=True, env=without_constraints())
+    listed = re.search(r"Available versions: (.*)", done.stdout)
+    if listed is None:
+        sys.exit(f"no versions of {requirement.name} are to be had: {done.stderr}")
+    versions = [Version(version) for version in listed[1].split(", ")]
+    return f"{requirement.name}=={min(version for version in versions if version in requirement.specifier)}"
+
+
+def without_constraints():
+    return {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+
+
+def main(with_torch):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["tests"]]
+    requirements = [requirement for requirement in requirements if requirement.name not in TOOLS]
+    pins = [oldest(requirement) for requirement in requirements if requirement.name != "torch" or with_torch]
+    if not with_torch:
+        constraints = (ROOT / "tests/constraints.txt").read_text(encoding="utf-8")
+        pins.append(re.search(r"^torch==.*$", constraints, re.MULTILINE)[0])
+    print(f"Python {sys.version.split()[0]}:", ", ".join(pins), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")
+        env = without_constraints()
+        subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True, env=env)
+        subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-e", ROOT], check=True, env=env)
+        left_out = [f"--ignore={ROOT / 'tests' / name}" for name in LEFT_OUT]
+        command = [python, "-m", "pytest", ROOT / "tests", *left_out]
+        return subprocess.run(command, cwd=ROOT, env=env).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main("--torch" in sys.argv))

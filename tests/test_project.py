@@ -1,0 +1,200 @@
+"""What several files say about the same thing, they say alike: requirements, addresses, checksums, commands."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import colab_cells
+import execute_notebooks
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONDA_NAMES = {"matplotlib-base": "matplotlib"}  # conda's matplotlib without a window system
+
+
+def requirements(lines):
+    """{name: the bounds on its version} of a list of requirements."""
+    parsed = [Requirement(line) for line in lines]
+    return {canonicalize_name(requirement.name): str(requirement.specifier) for requirement in parsed}
+
+
+def in_pyproject(*extras):
+    return requirements(sum([PROJECT["optional-dependencies"][extra] for extra in extras], PROJECT["dependencies"]))
+
+
+def test_environment_yml_asks_for_what_pyproject_asks_for():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    *conda, pip = environment["dependencies"]
+    assert environment["channels"] == ["conda-forge"]
+    assert "pip" in conda and pip["pip"][-1] == "-e ."
+    asked = requirements([line for line in conda if line != "pip"] + pip["pip"][:-1])
+    asked = {CONDA_NAMES.get(name, name): bounds for name, bounds in asked.items()}
+    assert asked == {"python": PROJECT["requires-python"], **in_pyproject("lab")}
+
+
+def test_what_learners_install_has_lower_bounds_only():
+    for name, bounds in {"python": PROJECT["requires-python"], **in_pyproject("lab", "tests")}.items():
+        assert re.fullmatch(r">=[\d.]+", bounds), f"{name}{bounds}: a lower bound, and no cap or pin"
+
+
+def test_constraints_pin_every_requirement_within_its_bounds():
+    lines = (ROOT / "tests/constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    for name, bounds in in_pyproject("lab", "tests").items():
+        found = [pin for pin in pins if canonicalize_name(pin.name) == name]
+        assert found, f"{name} is not pinned"
+        for pin in found:
+            (version,) = [specifier.version for specifier in pin.specifier]
+            assert Requirement(f"x{bounds}").specifier.contains(version), f"{pin} is not {bounds}"
+
+
+# One address.
+
+
+def copy_of_the_project(folder):
+    """pyproject.toml, README.md and the notebooks, to be changed."""
+    for name in "pyproject.toml", "README.md":
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
+    return folder
+
+
+def test_badges_and_set_up_cells_name_the_one_address():
+    for path in NOTEBOOKS:
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"][:2]
+        cells[1]["execution_count"] = None
+        assert cells == colab_cells.top_cells(colab_cells.repository(), path.name), (
+            f"{path.name}: run python tests/colab_cells.py"
+        )
+    for found in re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+?)(?=/|\.git|\W|$)", README):
+        assert found == colab_cells.repository(), f"README.md names {found}: run python tests/colab_cells.py"
+
+
+def test_rewriting_changes_no_byte_until_the_address_changes(tmp_path):
+    root = copy_of_the_project(tmp_path)
+    old, new = colab_cells.repository(), "someone-else/my.rnn_course"
+    before = {path: path.read_bytes() for path in sorted(root.rglob("*.*"))}
+    for path in (root / "notebooks").glob("*.ipynb"):
+        colab_cells.rewrite(path, root)
+    assert {path: path.read_bytes() for path in sorted(root.rglob("*.*"))} == before
+
+    colab_cells.move(new, root)
+    for path in (root / "notebooks").glob("*.ipynb"):
+        colab_cells.rewrite(path, root)
+    for path, content in before.items():
+        if path.suffix in (".ipynb", ".toml", ".md"):
+            assert path.read_bytes() == content.replace(old.encode(), new.encode()) != content, path.name
+
+
+def test_an_address_that_is_none_is_refused():
+    command = [sys.executable, ROOT / "tests/colab_cells.py", "my-fork"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode != 0 and "not a repository's address: my-fork" in done.stderr
+
+
+# The README.
+
+
+def test_readme_links_every_notebook_and_nothing_that_is_missing():
+    links = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README)
+    missing = [link for link in links if not (ROOT / link).exists()]
+    assert not missing
+    assert {f"notebooks/{path.name}" for path in NOTEBOOKS} <= set(links)
+
+
+def test_the_readmes_figure_and_sample_come_from_the_notebook():
+    notebook, id = execute_notebooks.README_FIGURE
+    figure = execute_notebooks.README_PICTURE
+    assert f"]({figure.relative_to(ROOT).as_posix()})" in README
+    outputs = {cell.id: cell.get("outputs") for cell in nbformat.read(ROOT / "notebooks" / notebook, 4).cells}
+    (output,) = [output for output in outputs[id] if "data" in output]
+    assert figure.read_bytes() == base64.b64decode(output.data["image/png"]), "run python tests/execute_notebooks.py"
+    printed = "".join(output.get("text", "") for cell in outputs.values() for output in cell or [])
+    (sample,) = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    for line in sample.strip().splitlines():
+        assert line.strip() in printed, f"notebook 06 does not print: {line}"
+
+
+def test_ci_runs_the_lines_of_the_readme():
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    for command in "jupyter lab", "pytest":
+        assert f'bash -euo pipefail -c "$(readme_line {json.dumps(command) if " " in command else command})"' in ci
+        (line,) = re.findall(rf"^python3 -m venv .*/{command}.*$", README, re.MULTILINE)
+        assert line.startswith("python3 -m venv .venv && .venv/bin/pip install -e ")
+
+
+# What is shipped.
+
+
+def test_the_chapter_is_the_one_described_and_ships_in_the_wheel(tmp_path):
+    chapter = (ROOT / "data/time_machine_ch1.txt").read_bytes()
+    described = (ROOT / "data/README.md").read_text(encoding="utf-8")
+    assert hashlib.sha256(chapter).hexdigest() in described and f"{len(chapter):,}" in described
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", tmp_path, ROOT]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read("d2lmini/data/time_machine_ch1.txt") == chapter
+        names = archive.namelist()
+    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("d2lmini/**/*.py")} <= set(names)
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if not name.startswith("d2lmini")], "only the package belongs in site-packages"
+
+
+def test_license_names_the_three_terms():
+    text = (ROOT / "LICENSE").read_text(encoding="utf-8")
+    for term in "MIT License", "creativecommons.org/licenses/by/4.0", "public domain":
+        assert term in text
+
+
+def tracked_texts():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode != 0:
+        pytest.skip("this is no git checkout, so that what belongs to the project cannot be listed")
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.endswith(".png"):
+            yield name, (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_no_file_names_a_place_on_one_machine():
+    place = re.compile(r"""(?<![\w.<>/$}-])/(home|root|work|Users)/[\w.]+|[A-Z]:\\Users""")
+    found = {name: place.search(text)[0] for name, text in tracked_texts() if place.search(text)}
+    found.pop("tests/test_notebooks.py", None)  # it looks for them
+    assert not found
+
+
+def test_the_whole_book_is_not_in_the_repository():
+    for name, text in tracked_texts():
+        assert "green " + "porcelain" not in text.lower(), name  # a palace of the eighth chapter
+
+
+@pytest.mark.slow
+def test_the_lower_bounds_work():
+    done = subprocess.run([sys.executable, ROOT / "tests/oldest.py"], capture_output=True, text=True)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=lambda command: command[0])
+def test_style(command):
+    done = subprocess.run([sys.executable, "-m", "ruff", *command, ROOT], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
