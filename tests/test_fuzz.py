@@ -70,9 +70,12 @@ def mostly(good, bad):
 sizes = mostly(st.integers(1, 5), st.integers(-2, 0) | junk.filter(lambda value: not isinstance(value, int)))
 seeds = st.integers(0, 2**62)
 numbers = mostly(st.floats(0.01, 3), st.floats() | st.integers(-3, 3) | st.sampled_from([1e-320, 1e-40, 1e300]))
-characters = mostly(st.text("ab é\r\n", max_size=60), st.text(max_size=60))
-ids = mostly(st.lists(st.integers(0, SIZE - 1), max_size=80), st.lists(st.integers(-3, SIZE + 3), max_size=20))
+characters = mostly(st.text("ab é\r\n", min_size=20, max_size=60), st.text(max_size=60))
+ids = mostly(
+    st.lists(st.integers(0, SIZE - 1), min_size=20, max_size=80), st.lists(st.integers(-3, SIZE + 3), max_size=20)
+)
 perplexities = mostly(st.floats(1, 1e304), st.sampled_from([math.nan, math.inf]))  # what perplexity() can return
+epochs = mostly(st.integers(1, 2), st.just(0))
 forms = mostly(st.sampled_from(["letters", "characters"]), junk)
 models = st.sampled_from(MODELS)
 
@@ -248,7 +251,7 @@ values = st.recursive(
     max_leaves=5,
 )
 samplers = st.sampled_from([SequentialBatches, RandomBatches])
-prefixes = mostly(st.text("abcé ", max_size=5), characters | junk)
+prefixes = mostly(st.text("abcé ", min_size=1, max_size=5), characters | junk)
 FLAGS = ["--text", "--form", "--epochs", "--hiddens", "--seed", "--device", "--output", "--checkpoint", "-h", "doctor"]
 ENTRIES = ["network", "vocab_size", "num_hiddens", "options", "tokens", "freqs", "reserved"]
 PATH = object()  # stands for a file in a temporary folder
@@ -274,8 +277,8 @@ FUZZ = [
     (fuzz_perplexity, (st.floats(0), st.integers(-2, 99)), (ValueError,)),
     (fuzz_evaluate, (models, ids, sizes, sizes), (TypeError, ValueError)),
     (fuzz_baselines, (ids, ids, sizes), (TypeError, ValueError)),
-    (fuzz_train, (st.integers(0, 2), samplers, ids, st.integers(0, 2), numbers, st.none() | numbers, st.none() | ids,
-                  st.just(()) | st.lists(st.text("abc", max_size=2), max_size=1), mostly(st.integers(1, 2), sizes)),
+    (fuzz_train, (st.integers(0, 2), samplers, ids, epochs, numbers, st.none() | numbers, st.none() | ids,
+                  st.lists(mostly(st.text("abc", min_size=1), st.text()), max_size=1), mostly(epochs, sizes)),
      (TypeError, ValueError, TrainingDiverged)),
     (fuzz_history, (st.lists(perplexities, max_size=4), st.dictionaries(st.integers(1, 9), perplexities, max_size=3),
                     st.dictionaries(st.text("abc", max_size=3), st.floats(0.5, 99), max_size=2)), ()),
@@ -321,7 +324,7 @@ def test_ten_thousand_cases(tmp_path):
     for function, strategies, errors in FUZZ:
         cases, failed = fuzz(function, strategies, errors, 60 if function is fuzz_history else 600, tmp_path)
         print(f"{function.__name__}: {cases} cases, {failed} of them ended in a documented error")
-        assert failed < cases  # some input is right
+        assert failed < cases or function in (fuzz_bytes, fuzz_changed_bytes)  # some input is right
         total += cases
     print(f"{total} cases")
     assert total >= 10_000
