@@ -347,7 +347,7 @@ right("clip")(lambda grads, theta: [grad * min(1, theta / joint(grads)) for grad
 
 @right("clip")
 def _(grads, theta):
-    norm = joint(grads)
+    norm, grads = joint(grads), [grad.clone() for grad in grads]
     if norm > theta:
         for grad in grads:
             grad[:] *= theta / norm
@@ -358,7 +358,7 @@ def _(grads, theta):
 def _(grads, theta):
     params = [nn.Parameter(torch.zeros_like(grad)) for grad in grads]
     for param, grad in zip(params, grads):
-        param.grad = grad
+        param.grad = grad.clone()
     d2lmini.clip_gradients(params, theta)
     return tuple(param.grad for param in params)
 

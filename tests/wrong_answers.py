@@ -690,6 +690,16 @@ wrong("clip", "Is theta forgotten in the factor? It is theta / norm.")(
 wrong("clip", "Is the square root missing in the norm?")(
     lambda grads, theta: [grad * min(1, theta / joint(grads) ** 2) for grad in grads]
 )
+
+
+@wrong("clip", "Are the gradients changed in place? Return new tensors.")
+def _(grads, theta):
+    norm = joint(grads)
+    for grad in grads:
+        grad *= min(1, theta / norm)
+    return grads
+
+
 wrong("clip", "Is nothing clipped?")(lambda grads, theta: [grad.clone() for grad in grads])
 wrong("clip", "Is the return missing?")(
     lambda grads, theta: [grad.mul_(theta / joint(grads)) for grad in grads] and None

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .engine import Check, normal
+from .engine import Check, Problem, normal
 
 PARTS_ADDED = "Are the norms of the parts added? Add the squares, and take one root."
 EACH_ITS_OWN = "Is each gradient clipped by its own norm? They share one norm."
@@ -65,9 +65,19 @@ def norm(grads):
 def reference_clip(grads, theta):
     params = [torch.zeros_like(grad).requires_grad_() for grad in grads]
     for param, grad in zip(params, grads):
-        param.grad = grad
+        param.grad = grad.clone()
     nn.utils.clip_grad_norm_(params, theta)
     return [param.grad for param in params]
+
+
+def observe_clip(function, grads, theta, side_effect=False):
+    """The clipped gradients; or, as a case of its own, whether those that were given are still the same."""
+    before = flat(grads)
+    result = function(grads, theta)
+    if side_effect and not torch.equal(flat(grads), before):
+        text = "expected the gradients given to stay as they are, but they have changed"
+        return Problem("", "side effect", text, "Are the gradients changed in place? Return new tensors.")
+    return result
 
 
 clip = Check(
@@ -77,7 +87,8 @@ clip = Check(
         ("five gradients with a norm above theta 1", (gradients(rng), 1.0)),
         ("gradients with a norm below theta", (gradients(rng, 0.01), 1.0)),
         ("a single gradient, theta 0.5", ([normal(rng, 4, 2)], 0.5)),
-        ("a large and a small gradient", ([torch.tensor([30.0, 40.0]), torch.tensor([0.3])], 5.0)),
+        ("a large and a small gradient", (vectors([30.0, 40.0], [0.3]), 5.0)),
+        ("five other gradients", (gradients(rng), 0.5, True)),
     ],
     {
         EACH_ITS_OWN: (lambda grads, theta: [grad * min(1.0, theta / float(grad.norm())) for grad in grads]),
@@ -102,6 +113,7 @@ clip = Check(
         PARTS_ADDED: (lambda grads, theta: scaled(grads, min(1.0, theta / sum(float(grad.norm()) for grad in grads)))),
         "Is nothing clipped?": lambda grads, theta: grads,
     },
+    run=observe_clip,
 )
 
 
