@@ -37,7 +37,7 @@ def plot_perplexity(history, ax=None):
         if curve:
             ax.plot(list(curve), list(curve.values()), color=color, linewidth=1.8)
             last = list(curve.values())[-1]
-            labels.append((last, f"{name} {last:.3g}" if last >= 10 else f"{name} {last:.2f}", color))
+            labels.append((last, f"{name} {last:.1f}" if last >= 10 else f"{name} {last:.2f}", color))
     finish_perplexity(ax, [history], labels)
     return ax.figure
 
@@ -76,7 +76,9 @@ def finish_perplexity(ax, histories, labels):
     top = 1.2 * max((v for v in values if v < 1e6), default=25)  # a diverging run does not flatten all others
     ticks = [digit * 10**power for power in range(6) for digit in (1, 2, 5) if digit * 10**power <= top]
     ax.margins(x=0)  # every curve ends at its label
-    ax.set(xlabel="epoch", ylabel="perplexity (log scale)", yscale="log", ylim=(0.93, top))
+    ax.set(
+        xlabel="epoch", ylabel="perplexity (log scale)", ylim=(0.93, top), yscale="log"
+    )  # in this order: no overflow
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()

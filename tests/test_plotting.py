@@ -46,7 +46,7 @@ def test_the_curves_are_the_history_and_every_line_is_labelled():
     training, held_out = curves(ax)
     assert training == (list(range(1, 31)), history.train_ppl)
     assert held_out == ([10, 20, 30], [18.0, 28.0, 38.0])
-    assert sorted(texts(ax)) == ["bigram 9.8", "held-out 38", "training 1.67", "uniform 28.0", "unigram 16.8"]
+    assert sorted(texts(ax)) == ["bigram 9.8", "held-out 38.0", "training 1.67", "uniform 28.0", "unigram 16.8"]
     levels = sorted(line.get_ydata()[0] for line in ax.lines if len(line.get_xdata()) == 2)
     assert levels == [9.8, 16.8, 28.0]
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "epoch" and "perplexity" in ax.get_ylabel()
