@@ -31,7 +31,7 @@ TOOLS = ("ruff", "build", "playwright")
 def oldest(requirement):
     """The requirement as name==version, with the lowest version that it admits and this Python can install."""
     command = [sys.executable, "-m", "pip", "index", "versions", requirement.name, "--only-binary", ":all:"]
-    done = subprocess.run(command, capture_output=True, text=True, env=without_constraints())
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
     listed = re.search(r"Available versions: (.*)", done.stdout)
     if listed is None:
         sys.exit(f"no versions of {requirement.name} are to be had: {done.stderr}")
@@ -39,8 +39,10 @@ def oldest(requirement):
     return f"{requirement.name}=={min(version for version in versions if version in requirement.specifier)}"
 
 
-def without_constraints():
-    return {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+def environment(constraints=None):
+    """The environment variables, with these constraints for pip or none."""
+    env = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+    return env if constraints is None else {**env, "PIP_CONSTRAINT": str(constraints)}
 
 
 def main(with_torch):
@@ -48,15 +50,18 @@ def main(with_torch):
     requirements = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["tests"]]
     requirements = [requirement for requirement in requirements if requirement.name not in TOOLS]
     pins = [oldest(requirement) for requirement in requirements if requirement.name != "torch" or with_torch]
-    if not with_torch:
-        constraints = (ROOT / "tests/constraints.txt").read_text(encoding="utf-8")
-        pins.append(re.search(r"^torch==.*$", constraints, re.MULTILINE)[0])
     print(f"Python {sys.version.split()[0]}:", ", ".join(pins), flush=True)
+    # All that is not tried here, torch or the libraries' own requirements, comes in the version of the other tests.
+    tried = {Requirement(pin).name for pin in pins}
+    lines = (ROOT / "tests/constraints.txt").read_text(encoding="utf-8").splitlines()
+    others = [line for line in lines if not line.startswith("#") and Requirement(line).name not in tried]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         python = Path(folder, "Scripts/python.exe" if os.name == "nt" else "bin/python")
-        env = without_constraints()
-        subprocess.run([python, "-m", "pip", "install", "-q", *pins], check=True, env=env)
+        constraints = Path(folder, "constraints.txt")
+        constraints.write_text("\n".join(others), encoding="utf-8")
+        env = environment(constraints)
+        subprocess.run([python, "-m", "pip", "install", "-q", "torch", *pins], check=True, env=env)
         subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-e", ROOT], check=True, env=env)
         left_out = [f"--ignore={ROOT / 'tests' / name}" for name in LEFT_OUT]
         command = [python, "-m", "pytest", ROOT / "tests", *left_out]

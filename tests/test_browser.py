@@ -143,13 +143,13 @@ def run_to_the_end(page, folder, number):
     run_all(page)
     for id in LIVE_CELLS:
         changes = 0
-        for changes, _ in enumerate(pictures(page, id, 600), start=1):
+        for changes, _ in enumerate(pictures(page, id, 1200), start=1):
             if changes == 3:
                 screenshot(page, f"{number}-{id}-live.png")
         assert changes >= 3, f"the figure of {id} changed {changes} times while it trained"
         assert cell(page, id).locator(".jp-OutputArea-output").count() == 1, "one final figure and nothing else"
         screenshot(page, f"{number}-{id}-done.png")
-    wait_for(lambda: not running(page), "all cells to be done", 600)
+    wait_for(lambda: not running(page), "all cells to be done", 1200)
     assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
     assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
     outputs = saved(page, folder)
@@ -171,7 +171,7 @@ def test_runs_live_twice_with_the_same_numbers(lab, page):
 
 def test_the_stop_button_keeps_what_was_trained(lab, page):
     run_all(page)
-    for changes, _ in enumerate(pictures(page, LIVE_CELLS[0], 600), start=1):
+    for changes, _ in enumerate(pictures(page, LIVE_CELLS[0], 1200), start=1):
         if changes == 3:
             page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
     wait_for(lambda: not running(page), "the kernel to stop", 60)

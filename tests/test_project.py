@@ -84,7 +84,7 @@ def test_badges_and_set_up_cells_name_the_one_address():
         assert cells == colab_cells.top_cells(colab_cells.repository(), path.name), (
             f"{path.name}: run python tests/colab_cells.py"
         )
-    for found in re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+?)(?=/|\.git|\W|$)", README):
+    for found in re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]*\w)", README):
         assert found == colab_cells.repository(), f"README.md names {found}: run python tests/colab_cells.py"
 
 
@@ -118,6 +118,13 @@ def test_readme_links_every_notebook_and_nothing_that_is_missing():
     missing = [link for link in links if not (ROOT / link).exists()]
     assert not missing
     assert {f"notebooks/{path.name}" for path in NOTEBOOKS} <= set(links)
+
+
+def test_readme_promises_the_reading_time_of_each_notebook():
+    for path in NOTEBOOKS:
+        (row,) = [line for line in README.splitlines() if line.startswith("|") and path.name in line]
+        (minutes,) = re.findall(r"\*\*Time\*\*: about (\d+) minutes", path.read_text(encoding="utf-8"))
+        assert f"| {minutes} min |" in row, path.name
 
 
 def test_the_readmes_figure_and_sample_come_from_the_notebook():
