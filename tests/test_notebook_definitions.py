@@ -13,10 +13,12 @@ import string
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import d2lmini
+from d2lmini import bptt
 from d2lmini.batches import _Batches
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -348,3 +350,44 @@ def compare_clip_gradients(mine):
             assert mine(ours, theta) == pytest.approx(d2lmini.clip_gradients(theirs, theta), rel=1e-5)
             for a, b in zip(ours, theirs):
                 assert torch.allclose(a.grad, b.grad, rtol=1e-5, atol=0)
+
+
+def random_minibatches():
+    """Sizes down to one, each with time-major ids, a state and float64 parameters, as NumPy arrays."""
+    for seed, (vocab_size, num_hiddens, batch_size, num_steps) in enumerate([(7, 5, 3, 6), (2, 1, 1, 1), (9, 4, 1, 8)]):
+        rng = np.random.default_rng(seed)
+        shapes = [
+            (vocab_size, num_hiddens),
+            (num_hiddens, num_hiddens),
+            (num_hiddens,),
+            (num_hiddens, vocab_size),
+            (vocab_size,),
+        ]
+        yield (
+            rng,
+            rng.integers(vocab_size, size=num_steps * batch_size),
+            rng.normal(size=(batch_size, num_hiddens)),
+            [rng.normal(size=s) for s in shapes],
+        )
+
+
+def compare_softmax_gradient(mine):
+    for rng, ids, _H, params in random_minibatches():
+        logits = 10 * rng.normal(size=(len(ids), params[4].size))
+        np.testing.assert_allclose(mine(logits, ids), bptt.softmax_gradient(logits, ids), rtol=1e-12, atol=1e-15)
+
+
+def compare_numpy_forward(mine):
+    for _, ids, H, params in random_minibatches():
+        for ours, theirs in zip(mine(ids, H, params), bptt.numpy_forward(ids, H, params, bptt.Buffers(np.empty))):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def compare_numpy_backward(mine):
+    for rng, ids, H, params in random_minibatches():
+        logits, states = bptt.numpy_forward(ids, H, params, bptt.Buffers(np.empty))
+        d_logits, d_H = rng.normal(size=logits.shape), rng.normal(size=H.shape)
+        grads, d_H_before = mine(d_logits, d_H, ids, states, params)
+        theirs, theirs_before = bptt.numpy_backward(d_logits, d_H, ids, states, params, bptt.Buffers(np.empty))
+        for a, b in zip([*grads, d_H_before], [*theirs, theirs_before], strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
