@@ -147,6 +147,14 @@ def test_a_fault_that_passes_is_not_noticed(server, tmp_path, fault):
     assert server.requests == 2 and os.listdir(tmp_path) == [NAME]
 
 
+def test_a_server_that_only_drips_meets_a_limit(server, tmp_path, monkeypatch):
+    server.fault = "drips"  # never silent for long, so that only the clock for the whole book can end it
+    monkeypatch.setattr(text, "TIMEOUT", 20)
+    with pytest.raises(ConnectionError, match="not complete after 1 s"):
+        download_book(tmp_path)
+    assert not os.listdir(tmp_path)
+
+
 @pytest.mark.parametrize("fault", ["redirect", "slow"])
 def test_what_is_no_fault(server, tmp_path, fault):
     server.fault = fault
