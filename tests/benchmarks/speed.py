@@ -12,7 +12,6 @@ import argparse
 import json
 import platform
 import re
-import resource
 import subprocess
 import sys
 import time
@@ -228,6 +227,8 @@ def megabytes():
     status = Path("/proc/self/status")
     if status.exists():  # Linux: getrusage would count the memory of the process that started this one
         return int(re.search(r"VmHWM:\s*(\d+) kB", status.read_text())[1]) / 2**10
+    import resource  # not on Windows
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
@@ -286,7 +287,7 @@ def main():
     generation = generation_rates(rounds=15)
     show("Writing", generation, "characters/s", ("sources",))
 
-    memory = {name: peak_memory(name) for name in training}
+    memory = {name: peak_memory(name) for name in training if sys.platform != "win32"}
     print("\nPeak memory of a process that only trains, MB (most of it is the libraries)")
     print("  " + "  ".join(f"{name} {value:,.0f}" for name, value in memory.items()))
 
