@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
-import time
 from itertools import pairwise
+from types import SimpleNamespace
 
 import matplotlib
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
 import torch
@@ -28,7 +29,7 @@ def a_history(epochs=30):
 @pytest.fixture(autouse=True)
 def close_figures():
     yield
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 def texts(ax):
@@ -134,25 +135,23 @@ def test_outside_a_notebook_a_live_figure_draws_nothing(monkeypatch):
     live.close()
 
 
-def test_drawing_takes_a_small_part_of_the_time():
-    """However often it is asked to, the live figure redraws only when twenty drawings' time has passed."""
-    live = plotting.LiveFigure(History())
-    drawings = []
+def test_drawing_takes_a_small_part_of_the_time(monkeypatch):
+    """A drawing of one second, asked for after every epoch of a tenth: at most every twentieth second goes into it."""
+    clock, drawings = [0.0], []
+    live = plotting.LiveFigure(a_history())
+    monkeypatch.setattr(plotting, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
 
-    class Handle:
-        def update(self, figure):
-            drawings.append(time.perf_counter())
-            time.sleep(0.005)
+    def draw(figure):
+        drawings.append(clock[0])
+        clock[0] += 1
 
-    live.handle = Handle()
-    start = time.perf_counter()
-    while time.perf_counter() - start < 0.5:
-        live.history.train_ppl.append(2.0)
+    live.handle = SimpleNamespace(update=draw)
+    while clock[0] < 100:
         live.update()
-    assert 1 <= len(drawings) <= 5
+        clock[0] += 0.1
+    assert [round(moment) for moment in drawings] == [0, 20, 40, 60, 80]
     live.close()
-    live.close()  # the last state is always drawn
-    assert drawings[-1] > start + 0.5
+    assert drawings[-1] >= 100, "the last state is always drawn"
 
 
 NOTEBOOK = """
