@@ -18,6 +18,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from d2lmini import normalise, read_text
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -138,6 +140,8 @@ def test_the_readmes_figure_and_sample_come_from_the_notebook():
     (sample,) = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     for line in sample.strip().splitlines():
         assert line.strip() in printed, f"notebook 06 does not print: {line}"
+    recited = sample.strip().rpartition("|")[2]
+    assert recited in normalise(read_text()), "README.md says that the last line stands in the book"
 
 
 def test_ci_runs_the_lines_of_the_readme():
