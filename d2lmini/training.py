@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from .batches import check_size
 from .checkpoints import load_checkpoint, save_checkpoint
 from .generate import predict
+from .model import check_ids
 from .plotting import LiveFigure, plot_perplexity
 
 
@@ -86,6 +87,7 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
     for i in range(0, row_length - 1, num_steps):
         X, Y = rows[:, i : i + num_steps][:, : row_length - 1 - i], rows[:, i + 1 : i + 1 + num_steps]
         logits, state = model(X, state)
+        check_ids(Y, logits.shape[1])
         total_nll += float(F.cross_entropy(logits, Y.T.reshape(-1), reduction="sum"))
     return perplexity(total_nll, batch_size * (row_length - 1))
 
@@ -130,6 +132,7 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
         if state is None or not batches.carries_state:
             state = model.begin_state(batch_size=X.shape[0])
         logits, state = model(X, detach(state))
+        check_ids(Y, logits.shape[1])
         loss = loss_fn(logits, Y.T.reshape(-1)).mean()  # mean over num_steps * batch_size tokens
         # States that tanh bounds keep even a ruined model's loss finite: beyond all measure is an infinite perplexity.
         if perplexity(loss.item(), 1) == math.inf:
