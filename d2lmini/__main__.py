@@ -121,7 +121,7 @@ def report(history, held_out, prefixes, model, vocab):
         counting = ", ".join(f"{name} {ppl:.1f}" for name, ppl in history.baselines.items())
         last = history.held_out_ppl[max(history.held_out_ppl)]
         print(f"held-out perplexity {last:.2f} on {len(held_out):,} characters it never saw (by counting: {counting})")
-        if last > history.baselines["bigram"]:
+        if history.train_ppl and history.train_ppl[-1] < history.baselines["bigram"] < last:
             print(
                 "Worse than counting pairs on unseen text: the model has learnt its pages by heart, not the language."
             )
