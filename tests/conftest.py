@@ -4,7 +4,12 @@ import os
 import time
 from queue import Empty
 
+from hypothesis import settings
 from nbval.kernel import RunningKernel
+
+# No test is timed: a busy machine is no fault of the code.
+settings.register_profile("d2lmini", deadline=None)
+settings.load_profile("d2lmini")
 
 # Two workers on two cores: a thread pool for each of them would only make them wait for one another.
 # Set before anything loads torch or numpy; the notebooks' kernels inherit it.
