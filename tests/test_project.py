@@ -46,7 +46,7 @@ def test_environment_yml_asks_for_what_pyproject_asks_for():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
     *conda, pip = environment["dependencies"]
     assert environment["channels"] == ["conda-forge"]
-    assert "pip" in conda and pip["pip"][-1] == "-e ."
+    assert "pip" in conda and pip["pip"][-1] == "-e .[tests]"
     asked = requirements([line for line in conda if line != "pip"] + pip["pip"][:-1])
     asked = {CONDA_NAMES.get(name, name): bounds for name, bounds in asked.items()}
     assert asked == {"python": PROJECT["requires-python"], **in_pyproject("lab")}
