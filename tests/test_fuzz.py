@@ -329,3 +329,9 @@ def test_ten_thousand_cases(tmp_path):
         total += cases
     print(f"{total} cases")
     assert total >= 10_000
+
+
+@pytest.mark.parametrize("temperature", [1e-320, 1e-40, 1e-8])
+def test_found_by_fuzzing_the_smallest_temperatures_write_what_predict_writes(temperature):
+    for model in MODELS:
+        assert samples("ab", 2, 5, model, VOCAB, temperature) == [predict("ab", 5, model, VOCAB)] * 2
