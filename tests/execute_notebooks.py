@@ -1,10 +1,11 @@
 """Re-execute notebooks in place: python tests/execute_notebooks.py [NAME ...]   (all without a name).
 
 Outputs, figures and execution counts are saved; cell ids stay; a second run changes measured speeds only.
-The README's figure is taken from notebook 06 afterwards.
+The README's figure and samples are taken from notebook 06 afterwards.
 """
 
 import base64
+import re
 import sys
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from nbclient import NotebookClient
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
 README_PICTURE = FOLDER / "images/perplexity.png"
-README_FIGURE = ("06_training.ipynb", "memorising-figure")  # the cell that draws it
+README = ROOT / "README.md"
+README_SHOWS = ("06_training.ipynb", "memorising-figure", "samples")  # the notebook, and two of its cells
+SAMPLES = re.compile(r"^```text\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def execute(path):
@@ -35,13 +38,23 @@ def execute(path):
     nbformat.write(notebook, path)
 
 
-def save_readme_picture():
-    """Write the figure that the README shows as a file of its own."""
-    name, id = README_FIGURE
-    (cell,) = (cell for cell in nbformat.read(FOLDER / name, as_version=4).cells if cell.id == id)
-    (png,) = (output.data["image/png"] for output in cell.outputs if "data" in output)
+def update_readme():
+    """Put the figure and the samples of notebook 06 into the README."""
+    name, figure_id, samples_id = README_SHOWS
+    outputs = {cell.id: cell.get("outputs") for cell in nbformat.read(FOLDER / name, as_version=4).cells}
+    (png,) = (output.data["image/png"] for output in outputs[figure_id] if "data" in output)
     README_PICTURE.parent.mkdir(exist_ok=True)
     README_PICTURE.write_bytes(base64.b64decode(png))
+    readme = README.read_text(encoding="utf-8")
+    readme = SAMPLES.sub(lambda _: f"```text\n{samples(outputs[samples_id])}```", readme)
+    README.write_text(readme, encoding="utf-8", newline="\n")
+
+
+def samples(outputs):
+    """Of what the network wrote on the way: one prefix, three moments."""
+    printed = "".join(output.get("text", "") for output in outputs)
+    chosen = re.findall(r"^(after epoch (?:100|300|500):\n) *(time traveller\|.*?) *$", printed, re.MULTILINE)
+    return "".join(f"{when}    {text}\n" for when, text in chosen)
 
 
 if __name__ == "__main__":
@@ -50,5 +63,5 @@ if __name__ == "__main__":
         if not wanted or any(name in path.name for name in wanted):
             print(path.name, flush=True)
             execute(path)
-            if path.name == README_FIGURE[0]:
-                save_readme_picture()
+            if path.name == README_SHOWS[0]:
+                update_readme()

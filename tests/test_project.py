@@ -129,18 +129,18 @@ def test_readme_promises_the_reading_time_of_each_notebook():
         assert f"| {minutes} min |" in row, path.name
 
 
-def test_the_readmes_figure_and_sample_come_from_the_notebook():
-    notebook, id = execute_notebooks.README_FIGURE
+def test_the_readmes_figure_and_samples_come_from_the_notebook():
+    advice = "run python tests/execute_notebooks.py 06_training"
+    notebook, figure_id, samples_id = execute_notebooks.README_SHOWS
+    outputs = {cell.id: cell.get("outputs") for cell in nbformat.read(ROOT / "notebooks" / notebook, 4).cells}
     figure = execute_notebooks.README_PICTURE
     assert f"]({figure.relative_to(ROOT).as_posix()})" in README
-    outputs = {cell.id: cell.get("outputs") for cell in nbformat.read(ROOT / "notebooks" / notebook, 4).cells}
-    (output,) = [output for output in outputs[id] if "data" in output]
-    assert figure.read_bytes() == base64.b64decode(output.data["image/png"]), "run python tests/execute_notebooks.py"
-    printed = "".join(output.get("text", "") for cell in outputs.values() for output in cell or [])
-    (sample,) = re.findall(r"^```text\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    for line in sample.strip().splitlines():
-        assert line.strip() in printed, f"notebook 06 does not print: {line}"
-    recited = sample.strip().rpartition("|")[2]
+    (png,) = [output.data["image/png"] for output in outputs[figure_id] if "data" in output]
+    assert figure.read_bytes() == base64.b64decode(png), advice
+    (shown,) = execute_notebooks.SAMPLES.findall(README)
+    assert shown.count("time traveller|") == 3
+    assert shown == execute_notebooks.samples(outputs[samples_id]), advice
+    recited = shown.strip().rpartition("|")[2]
     assert recited in normalise(read_text()), "README.md says that the last line stands in the book"
 
 
