@@ -73,8 +73,10 @@ class LargestTensor(TorchFunctionMode):
 def observe_lookup(function, ids, W_xh):
     with LargestTensor() as largest:
         result = function(ids, W_xh)
-    one_hot_size = ids.numel() * len(W_xh)
-    return {"result": result, "work": "one-hot" if largest.size >= one_hot_size else "no tensor of one-hot size"}
+    # Where there are as many hidden units as symbols, the result itself is as large, and nothing can be said.
+    one_hot_size, result_size = ids.numel() * len(W_xh), ids.numel() * W_xh.shape[1]
+    built = largest.size >= one_hot_size > result_size
+    return {"result": result, "work": "one-hot" if built else "no tensor of one-hot size"}
 
 
 lookup = Check(
