@@ -134,10 +134,11 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
         logits, state = model(X, detach(state))
         check_ids(Y, logits.shape[1])
         loss = loss_fn(logits, Y.T.reshape(-1)).mean()  # mean over num_steps * batch_size tokens
+        nll = loss.item()  # asked for once: on a GPU it waits for all work so far
         # States that tanh bounds keep even a ruined model's loss finite: beyond all measure is an infinite perplexity.
-        if perplexity(loss.item(), 1) == math.inf:
+        if perplexity(nll, 1) == math.inf:
             raise TrainingDiverged(
-                f"the loss is {loss.item()}: the updates have become too large (learning rate {lr}, "
+                f"the loss is {nll}: the updates have become too large (learning rate {lr}, "
                 f"clipping radius {theta}). Use a smaller learning rate, or clip the gradients (theta=1)."
             )
         for param in params:
@@ -146,7 +147,7 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
         if theta is not None:
             clip_gradients(params, theta)
         updater()
-        total_nll += loss.item() * Y.numel()
+        total_nll += nll * Y.numel()
         num_tokens += Y.numel()
     return perplexity(total_nll, num_tokens), num_tokens / (time.perf_counter() - start)
 
