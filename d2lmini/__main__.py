@@ -6,12 +6,25 @@ import os
 import sys
 from pathlib import Path
 
-import torch
-
-from . import RNNModelScratch, SequentialBatches, TrainingDiverged, load_corpus, normalise, predict, read_text, sample
-from . import train as train_model
-from .checkpoints import save_model, write_atomically
 from .doctor import doctor
+
+try:
+    import torch
+
+    from . import (
+        RNNModelScratch,
+        SequentialBatches,
+        TrainingDiverged,
+        load_corpus,
+        normalise,
+        predict,
+        read_text,
+        sample,
+    )  # fmt: skip
+    from . import train as train_model
+    from .checkpoints import save_model, write_atomically
+except (ImportError, OSError):  # only the doctor comes this far where something is missing: see __init__.py
+    sys.exit(doctor())
 
 DESCRIPTION = """\
 Train the recurrent network of the course, from scratch, and let it write.

@@ -62,10 +62,11 @@ class _Batches:
     def __iter__(self):
         rng = torch.Generator().manual_seed(self.seed + self.epoch)
         self.epoch += 1
-        # A new offset each epoch moves the cuts between rows, so that over time hardly a token is left out.
-        largest_offset = min(self.num_steps - 1, self.tokens_dropped - 1)
-        offset = int(torch.randint(largest_offset + 1, (), generator=rng))
-        yield from self._cut(self.tokens[offset:], rng)
+        yield from self._cut(self.tokens[self._offset(rng) :], rng)
+
+    def _offset(self, rng):
+        # A new one each epoch moves the cuts between rows, so that over time hardly a token is left out.
+        return int(torch.randint(min(self.num_steps, self.tokens_dropped), (), generator=rng))
 
 
 class SequentialBatches(_Batches):

@@ -194,7 +194,7 @@ class RNNModelTorch(RNNModelScratch):
     def __call__(self, X, state):
         check_batch(X, state, self.device)
         check_ids(X, self.vocab_size)
-        ids = X.T.reshape(-1)  # (num_steps * batch_size,), time-major
+        ids = X.T.reshape(-1).long()  # (num_steps * batch_size,), time-major
         if torch.is_grad_enabled():
             logits, H = ByHand.apply(self, ids, *state, *self.params)
         else:

@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from . import text
+# The package's own modules are imported where they are used: they need what may be missing.
 
 
 def numbers(version):
@@ -54,6 +54,8 @@ def check_device():
 
 def check_text():
     """The chapter that ships, byte for byte."""
+    from . import text
+
     path = text.data_path(text.CHAPTER_FILE)
     if not path.is_file():
         return False, f"{path} is missing", "install d2lmini once more"
@@ -63,6 +65,8 @@ def check_text():
 
 def check_book():
     """The cache of the whole book: nothing there is as good as the right file."""
+    from . import text
+
     cache = text.book_cache()
     path = Path(cache.abspath, text.BOOK_FILE)
     if not path.exists():
@@ -84,11 +88,8 @@ def doctor():
         try:
             passed, found, advice = check_package(check) if isinstance(check, str) else check()
         except Exception as error:  # the doctor never breaks down: what it cannot check has failed
-            passed, found, advice = (
-                False,
-                f"{getattr(check, '__name__', check)}: {error!r}",
-                "install d2lmini once more",
-            )
+            found = f"{getattr(check, '__name__', check)}: {error!r}"
+            passed, advice = False, "mend what failed above; if nothing did, install d2lmini once more"
         failed += not passed
         print(f"[OK]   {found}" if passed else f"[FAIL] {found}\n       -> {advice}")
     print(f"{failed} of {len(checks)} failed: follow the arrows." if failed else "All is well.")

@@ -45,14 +45,13 @@ def plot_perplexity(history, ax=None):
 def plot_perplexities(histories, ax=None):
     """Several runs on one pair of axes: a colour for each, training solid, held-out dashed.
 
-    histories: {name: History}; the legend shows each name with its median speed in tokens/s. Returns the figure.
+    histories: {name: History}; the legend shows the names. Returns the figure.
     """
     if ax is None:
         _, ax = subplots(figsize=(7, 4))
     for (name, history), color in zip(histories.items(), COLORS):
         train, held_out = train_curve(history), history.held_out_ppl
-        label = f"{name}: {history.tokens_per_second:,.0f} tokens/s"
-        ax.plot(list(train), list(train.values()), color=color, linewidth=1.8, label=label)
+        ax.plot(list(train), list(train.values()), color=color, linewidth=1.8, label=name)
         ax.plot(list(held_out), list(held_out.values()), color=color, linewidth=1.5, linestyle=(0, (4, 1.5)))
     ax.plot([], [], color=GREY, linewidth=1.8, label="solid: training")
     ax.plot([], [], color=GREY, linewidth=1.5, linestyle=(0, (4, 1.5)), label="dashed: held-out")
@@ -76,9 +75,8 @@ def finish_perplexity(ax, histories, labels):
     top = 1.2 * max((v for v in values if v < 1e6), default=25)  # a diverging run does not flatten all others
     ticks = [digit * 10**power for power in range(6) for digit in (1, 2, 5) if digit * 10**power <= top]
     ax.margins(x=0)  # every curve ends at its label
-    ax.set(
-        xlabel="epoch", ylabel="perplexity (log scale)", ylim=(0.93, top), yscale="log"
-    )  # in this order: no overflow
+    # In this order, the limits first: no overflow.
+    ax.set(xlabel="epoch", ylabel="perplexity (log scale)", ylim=(0.93, top), yscale="log")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_yticks(ticks, [f"{tick:,}" for tick in ticks])
     ax.minorticks_off()

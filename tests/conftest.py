@@ -1,6 +1,7 @@
 """What every test run shares: one thread a worker, long notebooks first, and no waiting for a dead kernel."""
 
 import os
+import signal
 import time
 from queue import Empty
 
@@ -16,6 +17,10 @@ settings.load_profile("d2lmini")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+
+# A shell's background job ignores Ctrl-C, and so would the programs that it starts; some tests send it to them.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest, longest first: begun last, they would keep one worker busy while the other rests.
 LONGEST_FIRST = ("06_training", "09_experiments", "07_concise", "08_gradients_by_hand", "05_gradient_clipping")

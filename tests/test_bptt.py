@@ -310,6 +310,16 @@ def test_errors_are_those_of_the_readable_model(engine):
         model(X, model.begin_state(3))
 
 
+@engines
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+def test_ids_of_any_integer_type(engine, dtype):
+    readable, fast = RNNModelScratch(6, 5), engine(6, 5)
+    X, state = torch.randint(6, (2, 3)), readable.begin_state(2)
+    logits, _ = fast(X.to(dtype), state)
+    torch.testing.assert_close(logits, readable(X, state)[0])
+    logits.sum().backward()  # the backward pass looks up the same ids
+
+
 def test_numpy_is_for_the_cpu():
     with pytest.raises(ValueError, match="NumPy works on the CPU only"):
         RNNModelNumPy(6, 5, device="meta")

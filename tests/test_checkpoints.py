@@ -519,58 +519,67 @@ def test_ctrl_c_keeps_history_and_model():
 # A process that is killed, again and again. The same program is both the parent's reference and the victim.
 
 VICTIM = """
-import json, sys
+import json, os, sys, time
 sys.path.insert(0, {tests!r})
 import torch
 torch.set_num_threads(1)
 from test_checkpoints import *
 model, batches = RNNModelScratch(len(VOCAB), 200), SequentialBatches(TRAIN, 4, 25)
+fsync = os.fsync
+os.fsync = lambda file: time.sleep(0.01) or fsync(file)  # a slow disk: half-written files are there to be seen
 print("ready", flush=True)
 options = dict(held_out=HELD_OUT, vocab=VOCAB, prefixes=["time "], every=1, checkpoint={path!r})
 history = train(model, batches, 40, 1.0, **options)
-print(json.dumps([history.stopped, len(history.speeds), results(model, history)]))
+with open({result!r}, "w") as file:
+    json.dump([history.stopped, len(history.speeds), results(model, history)], file)
 """
 
 
-def start_victim(path):
-    program = VICTIM.format(tests=str(Path(__file__).parent), path=str(path))
+def start_victim(path, result):
+    """Start the program: its checkpoint goes to `path`, and what it ends with (more than a pipe holds) to `result`."""
+    program = VICTIM.format(tests=str(Path(__file__).parent), path=str(path), result=str(result))
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     return process
 
 
+def outcome(process, result):
+    """What the program wrote to `result` when it ended by itself."""
+    assert process.wait(timeout=300) == 0
+    return json.loads(result.read_text(encoding="utf-8"))
+
+
 def test_a_real_ctrl_c_keeps_history_and_model(tmp_path):
     if sys.platform == "win32":
         pytest.skip("Windows has no SIGINT for one child process")
-    path = tmp_path / "run.safetensors"
-    process = start_victim(path)
+    path, result = tmp_path / "run.safetensors", tmp_path / "result.json"
+    process = start_victim(path, result)
     while not path.exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    stopped, num_speeds, result = json.loads(process.communicate(timeout=60)[0])
-    history, params = json.loads(result)
+    stopped, num_speeds, results_then = outcome(process, result)
+    history, params = json.loads(results_then)
     assert stopped.startswith("interrupted after ") and 1 <= len(history["train_ppl"]) < 40
     assert abs(num_speeds - len(history["train_ppl"])) <= 1 and len(params) == 5
-    assert process.returncode == 0
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="a killed process is the same there, but has no SIGKILL")
 def test_killed_twenty_times_it_ends_with_the_same_numbers(tmp_path):
     """20 kills: 10 at random moments of training, 10 during writes (while a half-written file is seen)."""
-    path = tmp_path / "run" / "run.safetensors"
-    (tmp_path / "reference").mkdir(), path.parent.mkdir()
-    reference = start_victim(tmp_path / "reference" / path.name)
-    expected = json.loads(reference.communicate(timeout=300)[0])
+    path, result = tmp_path / "run" / "run.safetensors", tmp_path / "result.json"
+    path.parent.mkdir()
+    expected = outcome(start_victim(tmp_path / path.name, result), result)
     assert expected[:2] == [None, 40]
     rng, kills, leftovers = random.Random(time.time_ns()), 0, 0
     while kills < 20:
-        process = start_victim(path)
+        before = os.listdir(path.parent)
+        process = start_victim(path, result)
         if kills % 2 == 0:
             time.sleep(rng.uniform(0, 0.25))
         else:  # wait for a half-written file
-            while process.poll() is None and not any(name.endswith(".partial") for name in os.listdir(path.parent)):
-                pass
+            while process.poll() is None and all(name in (*before, path.name) for name in os.listdir(path.parent)):
+                time.sleep(0.001)
         process.kill()
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
@@ -581,7 +590,6 @@ def test_killed_twenty_times_it_ends_with_the_same_numbers(tmp_path):
         if process.returncode == 0:  # it was quicker than the executioner: begin again
             for name in names:
                 (path.parent / name).unlink()
-    last = start_victim(path)
-    assert json.loads(last.communicate(timeout=300)[0]) == expected
+    assert outcome(start_victim(path, result), result) == expected
     assert os.listdir(path.parent) == [path.name]
     print(f"{kills} kills, {leftovers} of them left a half-written file behind")

@@ -243,6 +243,23 @@ def test_a_broken_package(run, cache, monkeypatch):
     assert code == 1 and "cannot be imported (DLL load failed)\n       -> pip install --force-reinstall numpy" in out
 
 
+@pytest.mark.parametrize(
+    ("package", "error"), [("torch", "OSError"), ("torch", "ImportError"), ("numpy", "ImportError")]
+)
+def test_the_package_cannot_be_imported_and_the_doctor_says_why(tmp_path, package, error):
+    """As on a computer where a compiled library does not load, or is not there: in a process of its own."""
+    (tmp_path / f"{package}.py").write_text(f"raise {error}('no such library')")
+    places = os.pathsep.join([str(tmp_path), str(Path(cli.__file__).parents[1])])
+    out, err = (stream.decode() for stream in start(tmp_path, "doctor", PYTHONPATH=places).communicate())
+    assert f"cannot be imported (no such library)\n       -> pip install --force-reinstall {package}" in out
+    assert "[OK]   Python" in out and "follow the arrows" in out and "Traceback" not in err
+    process = start(tmp_path, *QUICK, PYTHONPATH=places)
+    _, err = (stream.decode() for stream in process.communicate())
+    assert process.returncode == 1
+    assert err.rstrip().splitlines()[-1].startswith("ImportError: something that d2lmini needs is missing or broken")
+    assert "no such library" in err and "see python -m d2lmini doctor" in err
+
+
 def test_an_old_python(run, cache, monkeypatch):
     monkeypatch.setattr(doctor.sys, "version", "3.9.1 (old)")
     code, out, _ = run("doctor")

@@ -92,7 +92,6 @@ def test_an_axes_of_ones_own_is_used():
 
 def test_several_runs_share_one_pair_of_axes():
     runs = {"first": a_history(30), "second": a_history(20)}
-    runs["second"].speeds[:] = [2345.6] * 20
     figure = plot_perplexities(runs)
     (ax,) = figure.axes
     assert [len(x) for x, _ in curves(ax)] == [30, 3, 20]  # the second's held-out curve has two points
@@ -101,8 +100,11 @@ def test_several_runs_share_one_pair_of_axes():
     assert ax.lines[0].get_linestyle() == "-" and ax.lines[1].get_linestyle() == "--"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "first: 1,000 tokens/s", "second: 2,346 tokens/s", "solid: training", "dashed: held-out",
-    ]  # fmt: skip
+        "first",
+        "second",
+        "solid: training",
+        "dashed: held-out",
+    ]
     assert sorted(texts(ax)) == ["bigram 9.8", "uniform 28.0", "unigram 16.8"]  # once, not once a run
 
 

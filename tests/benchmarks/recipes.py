@@ -22,10 +22,8 @@ PREFIXES = ["time traveller", "traveller", "time traveller ", "tell me a tale"]
 class FixedCuts:
     """Cut the text at the same places in every epoch (recipes B, C, D); ours move them by a random offset."""
 
-    def __iter__(self):
-        rng = torch.Generator().manual_seed(self.seed + self.epoch)
-        self.epoch += 1
-        return self._cut(self.tokens, rng)
+    def _offset(self, rng):
+        return 0
 
 
 class FixedSequential(FixedCuts, SequentialBatches):
