@@ -10,7 +10,9 @@ Idea: back-propagation through time, P. J. Werbos (1990); products hoisted out o
 et al., Optimizing Performance of Recurrent Neural Networks on GPUs (2016).
 """
 
+import math
 from collections import defaultdict
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 
@@ -120,16 +122,27 @@ def gather_backward(ids, dZ, W_xh):
     return dW_xh
 
 
+def blocks(matrix, array):
+    """What torch.baddbmm_ needs to multiply each step's rows by `matrix`, in one block of rows for each core.
+
+    Rows do not depend on one another. In blocks, every core has a product of its own; a single one with so few
+    rows is hardly worth sharing to the library. array: (num_steps, batch_size, num_hiddens).
+    Returns (list of num_steps views, the matrix once a block).
+    """
+    num_blocks = math.gcd(array.shape[1], torch.get_num_threads()) if array.device.type == "cpu" else 1
+    return array.unflatten(1, (num_blocks, -1)).unbind(), matrix.expand(num_blocks, *matrix.shape)
+
+
 def torch_forward(ids, H, params, buffers):
     """The forward pass in torch: arguments and results as numpy_forward, tensors on any device."""
     W_xh, W_hh, b_h, W_hq, b_q = params
     states = buffers.take((len(ids) // len(H) + 1, *H.shape), W_hh.dtype)
     states[0] = H
     hiddens = states[1:].flatten(0, 1)
-    torch.index_select(W_xh, 0, ids, out=hiddens)
-    hiddens += b_h
-    for H_before, H in pairwise(states.unbind()):
-        H.addmm_(H_before, W_hh).tanh_()  # the sum with the product is one operation here
+    torch.index_select(W_xh + b_h, 0, ids, out=hiddens)
+    steps, W_hh = blocks(W_hh, states)
+    for H_before, H in pairwise(steps):
+        H.baddbmm_(H_before, W_hh).tanh_()  # the sum with the product is one operation here
     return torch.addmm(b_q, hiddens, W_hq), states
 
 
@@ -142,16 +155,19 @@ def torch_backward(d_logits, d_H, ids, states, params, buffers):
 
     torch.mm(d_logits, W_hq.T, out=dH.view_as(hiddens))
     dH[-1] += d_H
-    torch.mul(states[1:], states[1:], out=slope).neg_().add_(1)
+    torch.addcmul(dH.new_ones(()), states[1:], states[1:], value=-1, out=slope)  # 1 - H^2, in one pass
     W_hh_T.copy_(W_hh.T)
     dH[-1] *= slope[-1]
-    backwards = reversed(list(zip(dH.unbind(), slope.unbind())))
-    for (dZ_after, _), (dH_t, slope_t) in pairwise(backwards):
-        dH_t.addmm_(dZ_after, W_hh_T).mul_(slope_t)  # dH_t becomes dZ_t
+    steps, matrix = blocks(W_hh_T, dH)
+    slopes, _ = blocks(W_hh_T, slope)
+    for (dZ_after, _), (dH_t, slope_t) in pairwise(reversed(list(zip(steps, slopes)))):
+        dH_t.baddbmm_(dZ_after, matrix).mul_(slope_t)  # dH_t becomes dZ_t
     dZ = dH.view_as(hiddens)
     dW_xh = torch.zeros_like(W_xh).index_add_(0, ids, dZ)
+    db_h = dW_xh.sum(dim=0)  # every row of dZ is in one row of dW_xh, so both have the same sum
     dW_hh = states[:-1].flatten(0, 1).T @ dZ
-    grads = dW_xh, dW_hh, dZ.sum(dim=0), hiddens.T @ d_logits, d_logits.sum(dim=0)
+    dW_hq = (d_logits.T @ hiddens).T  # the product with the short side in front is the faster one
+    grads = dW_xh, dW_hh, db_h, dW_hq, d_logits.sum(dim=0)
     d_H_before = dH[0] @ W_hh_T
     buffers.give(states, dH, slope, W_hh_T)
     return grads, d_H_before
@@ -213,8 +229,8 @@ class RNNModelNumPy(RNNModelTorch):
     """RNNModelScratch with its gradients by hand, in NumPy, on the CPU.
 
     The parameters are tensors, and NumPy works on the same memory: nothing is copied between the two. Otherwise
-    as RNNModelTorch. NumPy and torch keep a pool of threads each, which wait for work by spinning
-    and so hold each other up: call torch.set_num_threads(1) before training with this model.
+    as RNNModelTorch. NumPy and torch keep a pool of threads each, which wait for work by spinning and so hold
+    each other up: train this model inside `with bptt.one_torch_thread():`.
     Raises ValueError for any other device than the CPU.
     """
 
@@ -239,13 +255,28 @@ class RNNModelNumPy(RNNModelTorch):
         H, scores = arrays(*state, scores.clone())
         inputs = W_xh + b_h  # (vocab_size, num_hiddens)
         written = []
-        for _ in range(num_preds):
-            scores[:, :num_reserved] = -np.inf
-            ids = choose(torch.from_numpy(scores))  # (num_rows,)
-            written.append(ids)
-            H = np.tanh(inputs[ids.numpy()] + H @ W_hh)
-            scores = H @ W_hq + b_q
-        return torch.stack(written, dim=1)
+        with one_torch_thread():
+            for _ in range(num_preds):
+                scores[:, :num_reserved] = -np.inf
+                ids = choose(torch.from_numpy(scores))  # (num_rows,)
+                written.append(ids)
+                H = np.tanh(inputs[ids.numpy()] + H @ W_hh)
+                scores = H @ W_hq + b_q
+            return torch.stack(written, dim=1)
+
+
+@contextmanager
+def one_torch_thread():
+    """Leave the cores to NumPy's threads: torch's wait for work by spinning, and so take them away.
+
+    For the whole of a training with RNNModelNumPy, or any other time in which NumPy and torch take turns.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def arrays(*tensors):

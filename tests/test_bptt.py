@@ -24,7 +24,7 @@ from d2lmini import (
     samples,
     train,
 )  # fmt: skip
-from d2lmini.bptt import softmax_gradient
+from d2lmini.bptt import blocks, one_torch_thread, softmax_gradient
 
 ENGINES = [RNNModelTorch, RNNModelNumPy]
 engines = pytest.mark.parametrize("engine", ENGINES, ids=["torch", "numpy"])
@@ -308,6 +308,45 @@ def test_errors_are_those_of_the_readable_model(engine):
         model(X, state[0])
     with pytest.raises(ValueError, match="the state has 3 rows, but X has 2"):
         model(X, model.begin_state(3))
+
+
+@pytest.fixture
+def threads():
+    """Sets the number of torch's threads, whatever it was, and back again."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "num_threads", "num_blocks"), [(1, 2, 1), (4, 1, 1), (4, 2, 2), (6, 4, 2), (9, 3, 3)]
+)
+def test_a_block_of_rows_for_each_core(threads, batch_size, num_threads, num_blocks):
+    threads(num_threads)
+    steps, _ = blocks(torch.zeros(5, 5), torch.zeros(3, batch_size, 5))
+    assert [step.shape for step in steps] == [(num_blocks, batch_size // num_blocks, 5)] * 3
+    params, (X, Y, H) = double_params(7, 5), minibatch(7, 5, batch_size, 4)
+    model = RNNModelTorch(7, 5)
+    model.params = params
+    logits, (H_last,) = model(X, (H,))
+    _, expected, grads = by_autograd(params, X, Y, H)
+    assert_equal([logits], [expected], 1e-12)
+    assert_equal(torch.autograd.grad(loss_of(logits, H_last, Y), [*params, H]), grads, 1e-10)
+
+
+def test_torch_leaves_the_cores_to_numpy_while_it_writes(threads):
+    threads(2)
+    seen, model = [], RNNModelNumPy(6, 5)
+
+    def choose(scores):
+        seen.append(torch.get_num_threads())
+        return scores.argmax(dim=1)
+
+    model.write(torch.zeros(1, 6), model.begin_state(1), 3, choose, 1)
+    assert seen == [1, 1, 1] and torch.get_num_threads() == 2
+    with pytest.raises(ZeroDivisionError), one_torch_thread():
+        1 / 0  # noqa: B018
+    assert torch.get_num_threads() == 2
 
 
 @engines

@@ -15,7 +15,6 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
@@ -36,6 +35,7 @@ from d2lmini import (
     samples,
     train_epoch,
 )
+from d2lmini.bptt import one_torch_thread
 
 TOKENS, _, VOCAB = load_corpus()
 SIZES = {"vocab_size": len(VOCAB), "num_hiddens": 512, "batch_size": 32, "num_steps": 35}
@@ -89,17 +89,6 @@ class Minibatches(list):
         self.num_tokens = number * batch_size * num_steps
 
 
-@contextmanager
-def torch_threads(number):
-    """torch's thread pool waits by spinning: left alone, it holds up NumPy's, and NumPy's model is given the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def trainers(sizes, names=("sources", "readable", "torch_by_hand", "numpy_by_hand", "nn_rnn")):
     """{name: function that trains on the minibatches it is given}, all from the same initial weights."""
     V, H, lr = sizes["vocab_size"], sizes["num_hiddens"], 0.1
@@ -113,7 +102,7 @@ def trainers(sizes, names=("sources", "readable", "torch_by_hand", "numpy_by_han
     by_numpy = run["numpy_by_hand"]
 
     def numpy_alone(batches):
-        with torch_threads(1):
+        with one_torch_thread():
             by_numpy(batches)
 
     torch.manual_seed(0)
