@@ -252,17 +252,20 @@ class RNNModelNumPy(RNNModelTorch):
     def write(self, scores, state, num_preds, choose, num_reserved):
         """What `predict` and `sample` call for each text (see generate.write_on): a loop without tensors or checks."""
         W_xh, W_hh, b_h, W_hq, b_q = arrays(*self.params)
-        H, scores = arrays(*state, scores.clone())
+        H, scores = arrays(*state, scores)
         inputs = W_xh + b_h  # (vocab_size, num_hiddens)
-        written = []
+        allowed = np.where(np.arange(len(b_q)) < num_reserved, -np.inf, 0).astype(b_q.dtype)
+        b_q, scores = b_q + allowed, scores + allowed
+        both = np.concatenate([W_hh, W_hq], axis=1)  # both products read the same state: one product
+        written = np.empty((num_preds, len(H)), dtype=np.int64)
         with one_torch_thread():
-            for _ in range(num_preds):
-                scores[:, :num_reserved] = -np.inf
-                ids = choose(torch.from_numpy(scores))  # (num_rows,)
-                written.append(ids)
-                H = np.tanh(inputs[ids.numpy()] + H @ W_hh)
-                scores = H @ W_hq + b_q
-            return torch.stack(written, dim=1)
+            product = H @ both
+            for ids in written:
+                ids[:] = choose(scores)
+                H = np.tanh(inputs[ids] + product[:, : len(W_hh)])
+                product = H @ both
+                scores = product[:, len(W_hh) :] + b_q
+        return torch.from_numpy(written.T)
 
 
 @contextmanager

@@ -9,7 +9,10 @@ from .batches import check_size
 
 @torch.no_grad()
 def generate(prefix, num_preds, model, vocab, choose, num_rows=1):
-    """Continue `prefix` in `num_rows` rows; `choose` maps logits (num_rows, vocab_size) to ids (num_rows,)."""
+    """Continue `prefix` in `num_rows` rows; `choose` maps logits (num_rows, vocab_size) to ids (num_rows,).
+
+    The logits are a tensor, or an array if the model writes with NumPy.
+    """
     check_size("num_preds", num_preds)
     if not isinstance(prefix, str) or not prefix:
         raise ValueError(f"the prefix must be a str of at least one character, not {prefix!r}.")
@@ -33,7 +36,7 @@ def write_on(model, scores, state, num_preds, choose, num_reserved):
     for _ in range(num_preds):
         scores = scores.clone()
         scores[:, :num_reserved] = -torch.inf  # "<unk>" stands for a gap, it is not a character
-        X = choose(scores)[:, None]  # (num_rows, 1)
+        X = choose(scores)[:, None].to(scores.device)  # (num_rows, 1)
         written.append(X)
         scores, state = model(X, state)
     return torch.cat(written, dim=1)
@@ -45,7 +48,7 @@ def predict(prefix, num_preds, model, vocab):
     "<unk>" is never written. Raises ValueError for an empty prefix, one with unknown characters, or
     num_preds below 1.
     """
-    return generate(prefix, num_preds, model, vocab, lambda scores: scores.argmax(dim=1))[0]
+    return generate(prefix, num_preds, model, vocab, lambda scores: scores.argmax(1))[0]
 
 
 def sample(prefix, num_preds, model, vocab, temperature=1.0, seed=0):
@@ -70,8 +73,8 @@ def samples(prefix, num_samples, num_preds, model, vocab, temperature=1.0, seed=
     def draw(scores):
         # Drawn on the CPU, so that a seed gives the same text whatever device holds the model.
         # The largest score is made 0 first, in double precision: a tiny temperature then divides 0 and not by 0.
-        scores_cpu = scores.cpu().double()
+        scores_cpu = torch.as_tensor(scores).cpu().double()
         probs = torch.softmax((scores_cpu - scores_cpu.amax(dim=1, keepdim=True)) / temperature, dim=1).float()
-        return torch.multinomial(probs, 1, generator=rng)[:, 0].to(scores.device)
+        return torch.multinomial(probs, 1, generator=rng)[:, 0]
 
     return generate(prefix, num_preds, model, vocab, draw, num_samples)

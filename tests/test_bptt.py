@@ -340,7 +340,7 @@ def test_torch_leaves_the_cores_to_numpy_while_it_writes(threads):
 
     def choose(scores):
         seen.append(torch.get_num_threads())
-        return scores.argmax(dim=1)
+        return scores.argmax(1)
 
     model.write(torch.zeros(1, 6), model.begin_state(1), 3, choose, 1)
     assert seen == [1, 1, 1] and torch.get_num_threads() == 2
