@@ -123,11 +123,11 @@ def gather_backward(ids, dZ, W_xh):
 
 
 def blocks(matrix, array):
-    """What torch.baddbmm_ needs to multiply each step's rows by `matrix`, in one block of rows for each core.
+    """What baddbmm_ needs to multiply the rows of each step by `matrix`, in one block of rows for each core.
 
-    Rows do not depend on one another. In blocks, every core has a product of its own; a single one with so few
-    rows is hardly worth sharing to the library. array: (num_steps, batch_size, num_hiddens).
-    Returns (list of num_steps views, the matrix once a block).
+    Rows do not depend on one another, and two cores with a product each are done sooner than two that share one.
+    matrix: (num_hiddens, num_hiddens); array: (num_steps, batch_size, num_hiddens). Returns a view of
+    each step, (num_blocks, batch_size / num_blocks, num_hiddens), and the matrix repeated for each block.
     """
     num_blocks = math.gcd(array.shape[1], torch.get_num_threads()) if array.device.type == "cpu" else 1
     return array.unflatten(1, (num_blocks, -1)).unbind(), matrix.expand(num_blocks, *matrix.shape)

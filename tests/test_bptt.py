@@ -325,13 +325,10 @@ def test_a_block_of_rows_for_each_core(threads, batch_size, num_threads, num_blo
     threads(num_threads)
     steps, _ = blocks(torch.zeros(5, 5), torch.zeros(3, batch_size, 5))
     assert [step.shape for step in steps] == [(num_blocks, batch_size // num_blocks, 5)] * 3
-    params, (X, Y, H) = double_params(7, 5), minibatch(7, 5, batch_size, 4)
-    model = RNNModelTorch(7, 5)
-    model.params = params
-    logits, (H_last,) = model(X, (H,))
-    _, expected, grads = by_autograd(params, X, Y, H)
-    assert_equal([logits], [expected], 1e-12)
-    assert_equal(torch.autograd.grad(loss_of(logits, H_last, Y), [*params, H]), grads, 1e-10)
+    params, batch = double_params(7, 5), minibatch(7, 5, batch_size, 4)
+    loss, logits, grads = by_hand(RNNModelTorch, params, *batch)
+    right_loss, right_logits, right_grads = by_autograd(params, *batch)
+    assert_equal([loss, logits, *grads], [right_loss, right_logits, *right_grads], 1e-10)
 
 
 def test_torch_leaves_the_cores_to_numpy_while_it_writes(threads):
