@@ -23,7 +23,9 @@ try:
     )  # fmt: skip
     from . import train as train_model
     from .checkpoints import save_model, write_atomically
-except (ImportError, OSError):  # only the doctor comes this far where something is missing: see __init__.py
+except Exception:  # a library that half is there may raise anything; all but the doctor has ended in __init__.py
+    if sys.argv[1:] != ["doctor"]:
+        raise
     sys.exit(doctor())
 
 DESCRIPTION = """\
