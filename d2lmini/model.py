@@ -9,6 +9,10 @@ from torch.nn import functional as F
 
 from .batches import check_size
 
+# torch sets up its library for tanh in the very first call. When two threads share that call, now and then one of them
+# computes with fewer digits, and no two runs are alike. So the first call is made here, by one thread.
+torch.tanh(torch.zeros(8))
+
 
 def try_gpu(i=0):
     """The i-th CUDA device if there is one, else an Apple GPU, else the CPU. Returns torch.device."""
