@@ -20,7 +20,7 @@ try:
         predict,
         read_text,
         sample,
-    )  # fmt: skip
+    )
     from . import train as train_model
     from .checkpoints import save_model, write_atomically
 except Exception:  # a library that half is there may raise anything; all but the doctor has ended in __init__.py

@@ -122,15 +122,14 @@ def gather_backward(ids, dZ, W_xh):
     return dW_xh
 
 
-def blocks(matrix, array):
-    """What baddbmm_ needs to multiply the rows of each step by `matrix`, in one block of rows for each core.
+def blocks(array):
+    """The steps of `array`, (num_steps, batch_size, num_hiddens), each cut into one block of rows for each core.
 
     Rows do not depend on one another, and two cores with a product each are done sooner than two that share one.
-    matrix: (num_hiddens, num_hiddens); array: (num_steps, batch_size, num_hiddens). Returns a view of
-    each step, (num_blocks, batch_size / num_blocks, num_hiddens), and the matrix repeated for each block.
+    Returns a view of each step, (num_blocks, batch_size / num_blocks, num_hiddens).
     """
     num_blocks = math.gcd(array.shape[1], torch.get_num_threads()) if array.device.type == "cpu" else 1
-    return array.unflatten(1, (num_blocks, -1)).unbind(), matrix.expand(num_blocks, *matrix.shape)
+    return array.unflatten(1, (num_blocks, -1)).unbind()
 
 
 def torch_forward(ids, H, params, buffers):
@@ -140,9 +139,10 @@ def torch_forward(ids, H, params, buffers):
     states[0] = H
     hiddens = states[1:].flatten(0, 1)
     torch.index_select(W_xh + b_h, 0, ids, out=hiddens)
-    steps, W_hh = blocks(W_hh, states)
+    steps = blocks(states)
+    matrix = W_hh.expand(len(steps[0]), -1, -1)  # the same one for each block
     for H_before, H in pairwise(steps):
-        H.baddbmm_(H_before, W_hh).tanh_()  # the sum with the product is one operation here
+        H.baddbmm_(H_before, matrix).tanh_()  # the sum with the product is one operation here
     return torch.addmm(b_q, hiddens, W_hq), states
 
 
@@ -158,9 +158,9 @@ def torch_backward(d_logits, d_H, ids, states, params, buffers):
     torch.addcmul(dH.new_ones(()), states[1:], states[1:], value=-1, out=slope)  # 1 - H^2, in one pass
     W_hh_T.copy_(W_hh.T)
     dH[-1] *= slope[-1]
-    steps, matrix = blocks(W_hh_T, dH)
-    slopes, _ = blocks(W_hh_T, slope)
-    for (dZ_after, _), (dH_t, slope_t) in pairwise(reversed(list(zip(steps, slopes)))):
+    steps = blocks(dH)
+    matrix = W_hh_T.expand(len(steps[0]), -1, -1)
+    for (dZ_after, _), (dH_t, slope_t) in pairwise(reversed(list(zip(steps, blocks(slope))))):
         dH_t.baddbmm_(dZ_after, matrix).mul_(slope_t)  # dH_t becomes dZ_t
     dZ = dH.view_as(hiddens)
     dW_xh = torch.zeros_like(W_xh).index_add_(0, ids, dZ)

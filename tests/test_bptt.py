@@ -323,7 +323,7 @@ def threads():
 )
 def test_a_block_of_rows_for_each_core(threads, batch_size, num_threads, num_blocks):
     threads(num_threads)
-    steps, _ = blocks(torch.zeros(5, 5), torch.zeros(3, batch_size, 5))
+    steps = blocks(torch.zeros(3, batch_size, 5))
     assert [step.shape for step in steps] == [(num_blocks, batch_size // num_blocks, 5)] * 3
     params, batch = double_params(7, 5), minibatch(7, 5, batch_size, 4)
     loss, logits, grads = by_hand(RNNModelTorch, params, *batch)

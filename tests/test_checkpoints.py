@@ -543,9 +543,9 @@ def start_victim(path, result):
     return process
 
 
-def outcome(process, result):
+def outcome(process, result, timeout=300):
     """What the program wrote to `result` when it ended by itself."""
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout) == 0
     return json.loads(result.read_text(encoding="utf-8"))
 
 
@@ -557,7 +557,7 @@ def test_a_real_ctrl_c_keeps_history_and_model(tmp_path):
     while not path.exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    stopped, num_speeds, results_then = outcome(process, result)
+    stopped, num_speeds, results_then = outcome(process, result, timeout=60)
     history, params = json.loads(results_then)
     assert stopped.startswith("interrupted after ") and 1 <= len(history["train_ppl"]) < 40
     assert abs(num_speeds - len(history["train_ppl"])) <= 1 and len(params) == 5

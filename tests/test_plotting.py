@@ -100,11 +100,8 @@ def test_several_runs_share_one_pair_of_axes():
     assert ax.lines[0].get_linestyle() == "-" and ax.lines[1].get_linestyle() == "--"
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [
-        "first",
-        "second",
-        "solid: training",
-        "dashed: held-out",
-    ]
+        "first", "second", "solid: training", "dashed: held-out",
+    ]  # fmt: skip
     assert sorted(texts(ax)) == ["bigram 9.8", "uniform 28.0", "unigram 16.8"]  # once, not once a run
 
 

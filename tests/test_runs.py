@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
+from d2lmini.bptt import one_torch_thread
 from d2lmini.text import data_path
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
@@ -21,10 +21,8 @@ def stored(name):
 @pytest.fixture
 def one_thread():
     """What the scripts set: other sums end elsewhere after many epochs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+    with one_torch_thread():
+        yield
 
 
 def test_every_recipe_is_stored():

@@ -99,16 +99,11 @@ def trainers(sizes, names=("sources", "readable", "torch_by_hand", "numpy_by_han
         "numpy_by_hand": RNNModelNumPy(V, H),
     }
     run = {name: lambda batches, model=model: train_epoch(model, batches, lr) for name, model in models.items()}
-    by_numpy = run["numpy_by_hand"]
-
-    def numpy_alone(batches):
-        with one_torch_thread():
-            by_numpy(batches)
-
+    run["numpy_by_hand"] = one_torch_thread()(run["numpy_by_hand"])
     torch.manual_seed(0)
     layer = RNNModel(nn.RNN(V, H), V)
     optimizer = torch.optim.SGD(layer.parameters(), lr)
-    run |= {"numpy_by_hand": numpy_alone, "nn_rnn": lambda batches: train_nn_epoch(layer, optimizer, batches)}
+    run["nn_rnn"] = lambda batches: train_nn_epoch(layer, optimizer, batches)
     return {name: run[name] for name in names}
 
 
