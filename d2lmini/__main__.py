@@ -22,7 +22,8 @@ try:
         sample,
     )
     from . import train as train_model
-    from .checkpoints import save_model, write_atomically
+    from .checkpoints import save_model
+    from .files import write_atomically
 except Exception:  # a library that half is there may raise anything; all but the doctor has ended in __init__.py
     if sys.argv[1:] != ["doctor"]:
         raise
@@ -120,7 +121,7 @@ def make_model(vocab, options):
 def write_results(folder, model, vocab, history):
     """The weights and the figure, each replaced in one step. Returns their paths."""
     weights, figure = folder / "model.safetensors", folder / "perplexity.png"
-    save_model(weights, model, vocab)
+    save_model(model, vocab, weights)
     image = io.BytesIO()
     history.plot().savefig(image, format="png", dpi=150)
     write_atomically(figure, image.getvalue())
@@ -141,8 +142,8 @@ def report(history, held_out, prefixes, model, vocab):
                 "Worse than counting pairs on unseen text: the model has learnt its pages by heart, not the language."
             )
     for prefix in prefixes:
-        print(f"likeliest: {predict(prefix, 50, model, vocab)}")
-        print(f"drawn:     {sample(prefix, 50, model, vocab, temperature=0.7)}")
+        print(f"likeliest: {predict(model, vocab, prefix, 50)}")
+        print(f"drawn:     {sample(model, vocab, prefix, 50, temperature=0.7)}")
 
 
 def train(options):

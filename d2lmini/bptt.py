@@ -20,7 +20,9 @@ import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from .model import RNNModelScratch, check_batch, check_ids
+from .batches import time_major
+from .model import RNNModelScratch
+from .validate import check_batch, check_ids, check_X
 
 
 def softmax_gradient(logits, targets):
@@ -208,9 +210,10 @@ class RNNModelTorch(RNNModelScratch):
         self.buffers = Buffers(partial(torch.empty, device=self.device))
 
     def __call__(self, X, state):
-        check_batch(X, state, self.device)
+        check_X(X)
+        check_batch(X, state, self.begin_state(X.shape[0]))
         check_ids(X, self.vocab_size)
-        ids = X.T.reshape(-1).long()  # (num_steps * batch_size,), time-major
+        ids = time_major(X).long()  # (num_steps * batch_size,), time-major
         if torch.is_grad_enabled():
             logits, H = ByHand.apply(self, ids, *state, *self.params)
         else:
@@ -249,7 +252,7 @@ class RNNModelNumPy(RNNModelTorch):
         grads, d_H_before = numpy_backward(d_logits, d_H, ids, states, arrays(*params), self.buffers)
         return [torch.from_numpy(grad) for grad in grads], torch.from_numpy(d_H_before)
 
-    def write(self, scores, state, num_preds, choose, num_reserved):
+    def decode(self, scores, state, num_preds, choose, num_reserved):
         """What `predict` and `sample` call for each text (see generate.write_on): a loop without tensors or checks."""
         W_xh, W_hh, b_h, W_hq, b_q = arrays(*self.params)
         H, scores = arrays(*state, scores)

@@ -54,24 +54,24 @@ def check_device():
 
 def check_text():
     """The chapter that ships, byte for byte."""
-    from . import text
+    from . import book
 
-    path = text.data_path(text.CHAPTER_FILE)
+    path = book.data_path(book.CHAPTER_FILE)
     if not path.is_file():
         return False, f"{path} is missing", "install d2lmini once more"
-    passed = hashlib.sha256(path.read_bytes()).hexdigest() == text.CHAPTER_SHA256
+    passed = hashlib.sha256(path.read_bytes()).hexdigest() == book.CHAPTER_SHA256
     return passed, f"{path} ({'as shipped' if passed else 'changed'})", "restore the file, or install d2lmini once more"
 
 
 def check_book():
     """The cache of the whole book: nothing there is as good as the right file."""
-    from . import text
+    from . import book
 
-    cache = text.book_cache()
-    path = Path(cache.abspath, text.BOOK_FILE)
+    cache = book.book_cache()
+    path = Path(cache.abspath, book.BOOK_FILE)
     if not path.exists():
         return True, f"the whole book is not in the cache {path.parent}: download_book() fetches it when needed", ""
-    passed = path.is_file() and hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest() == text.BOOK_SHA1
+    passed = path.is_file() and hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest() == book.BOOK_SHA1
     return passed, f"{path} ({'the whole book' if passed else 'not the book'})", f"delete {path}"
 
 

@@ -3,11 +3,13 @@
 Idea: J. L. Elman, Finding Structure in Time (1990); names as in Dive into Deep Learning.
 """
 
+from contextlib import contextmanager
+from typing import Protocol
+
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from .batches import check_size
+from .validate import check_batch, check_ids, check_seed, check_size, check_X
 
 # torch sets up its library for tanh in the very first call. When two threads share that call, now and then one of them
 # computes with fewer digits, and no two runs are alike. So the first call is made here, by one thread.
@@ -31,37 +33,29 @@ def one_hot(ids, vocab_size):
     """
     check_size("vocab_size", vocab_size)
     check_ids(ids, vocab_size)
-    return torch.eye(vocab_size, device=ids.device)[ids.long()]
+    return torch.zeros(*ids.shape, vocab_size, device=ids.device).scatter_(-1, ids.long().unsqueeze(-1), 1.0)
 
 
-def check_ids(ids, vocab_size):
-    """Raise a clear error unless all ids are integers from 0 to vocab_size - 1."""
-    if ids.is_floating_point() or ids.dtype == torch.bool:
-        raise TypeError(f"ids must be integers, not {ids.dtype}.")
-    if ids.numel() and not 0 <= int(ids.min()) <= int(ids.max()) < vocab_size:
-        raise ValueError(
-            f"ids run from {int(ids.min())} to {int(ids.max())}, but the vocabulary has {vocab_size} symbols "
-            f"(ids 0 to {vocab_size - 1}): were text and model made with the same Vocab?"
-        )
-
-
-def get_params(vocab_size, num_hiddens, device=None, *, seed=0, orthogonal=False):
+def get_params(vocab_size, num_hiddens, device=None, *, seed=0, input_std=0.01, orthogonal=False):
     """The five parameters of the network, each ready for gradients.
 
+    input_std   standard deviation of W_xh: how loud each character is beside the state
+    orthogonal  makes W_hh a random orthogonal matrix, which keeps the length of the state (Saxe et al., 2014);
+                otherwise it's normal with standard deviation 0.01
+
     Returns [W_xh (vocab_size, num_hiddens), W_hh (num_hiddens, num_hiddens), b_h (num_hiddens),
-    W_hq (num_hiddens, vocab_size), b_q (vocab_size)], float32. Weights are normal with standard
-    deviation 0.01, biases zero. With `orthogonal`, W_hh is a random orthogonal matrix, which keeps the
-    length of the state from step to step, and W_xh has standard deviation 0.3, so that the inputs
-    stand their ground beside it (Saxe et al., 2014). Equal seeds give equal numbers on every device.
+    W_hq (num_hiddens, vocab_size), b_q (vocab_size)], float32. W_hq is normal with standard deviation 0.01, the biases
+    are zero. Equal seeds give equal numbers on every device, and neither option changes the other matrices.
     """
     check_size("vocab_size", vocab_size)
     check_size("num_hiddens", num_hiddens)
+    check_seed(seed)
     rng = torch.Generator().manual_seed(seed)
 
     def normal(*shape, std=0.01):
         return torch.randn(*shape, generator=rng) * std
 
-    W_xh = normal(vocab_size, num_hiddens, std=0.3 if orthogonal else 0.01)
+    W_xh = normal(vocab_size, num_hiddens, std=input_std)
     W_hh = normal(num_hiddens, num_hiddens)
     if orthogonal:
         W_hh = nn.init.orthogonal_(W_hh, generator=rng)
@@ -93,15 +87,36 @@ def rnn(inputs, state, params):
     return logits, (H,)
 
 
+class LanguageModel(Protocol):
+    """What every function of this package expects of a model; RNNModelScratch, RNNModelByHand and RNNModel have it."""
+
+    vocab_size: int  # the number of logits for each token
+    device: torch.device
+
+    def __call__(self, X, state):
+        """Read X, ids (batch_size, num_steps), after `state`.
+
+        Returns logits (num_steps * batch_size, vocab_size), time-major, and the new state.
+        """
+
+    def begin_state(self, batch_size):
+        """The state before the first token: a tuple of tensors."""
+
+    def parameters(self):
+        """The tensors that training changes: a list, or another iterable that can be asked for again."""
+
+    def to(self, device):
+        """The model itself, with its parameters on `device`."""
+
+
 class RNNModelScratch:
-    """A language model from three functions: its parameters, its first state, its forward pass.
+    """A language model (see LanguageModel) from three functions: its parameters, its first state, its forward pass.
 
-    Calling it with X, ids (batch_size, num_steps), and a state returns logits (num_steps * batch_size,
-    vocab_size), time-major, and the new state. The functions default to the course's own; another network (a GRU, an
-    LSTM) brings others with the same arguments. Further keyword arguments (seed, orthogonal) go to `get_params`.
+    The functions default to the course's own; another network (a GRU, an LSTM) brings others with the same
+    arguments. Further keyword arguments (seed, input_std, orthogonal) go to `get_params`.
 
-    Raises ValueError when X is not (batch_size, num_steps), when X and the model are on different
-    devices, or when the state has another batch size than X; TypeError when the state is no tuple.
+    Calling it raises ValueError when X isn't (batch_size, num_steps), when X and the model are on different
+    devices, or when the state doesn't fit; TypeError when the state isn't a tuple or the ids aren't integers.
     """
 
     def __init__(self, vocab_size, num_hiddens, device=None, get_params=get_params,
@@ -117,40 +132,41 @@ class RNNModelScratch:
     def parameters(self):
         return self.params
 
+    def to(self, device):
+        self.params = [param.detach().to(device).requires_grad_() for param in self.params]
+        return self
+
     def begin_state(self, batch_size, device=None):
-        """The state before the first token, for `batch_size` rows."""
-        return self.init_state(batch_size, self.num_hiddens, device or self.device)
+        """The state before the first token, for `batch_size` sequences: a tuple, in the parameters' precision."""
+        state = self.init_state(batch_size, self.num_hiddens, device or self.device)
+        return tuple(part.to(self.params[0].dtype) for part in state)
 
     def __call__(self, X, state):
-        check_batch(X, state, self.device)
-        return self.forward_fn(one_hot(X.T, self.vocab_size), state, self.params)
-
-
-def check_batch(X, state, device):
-    """Raise a clear error unless X (batch_size, num_steps), the state tuple and the model fit together."""
-    if X.dim() != 2 or X.numel() == 0:
-        raise ValueError(f"X must have shape (batch_size, num_steps), not {tuple(X.shape)}.")
-    if X.device != device:
-        raise ValueError(f"X is on {X.device}, but the model is on {device}: move it with X.to({str(device)!r}).")
-    if not isinstance(state, tuple):
-        raise TypeError(
-            f"the state must be a tuple of tensors, not {type(state).__name__}: use begin_state(batch_size)."
-        )
-    if state[0].shape[0] != X.shape[0]:
-        raise ValueError(
-            f"the state has {state[0].shape[0]} rows, but X has {X.shape[0]}: begin with begin_state({X.shape[0]})."
-        )
+        check_X(X)
+        check_batch(X, state, self.begin_state(X.shape[0]))
+        inputs = one_hot(X.T, self.vocab_size).to(self.params[0].dtype)
+        return self.forward_fn(inputs, state, self.params)
 
 
 class RNNModel(nn.Module):
-    """The same language model around a recurrent layer of torch.nn (nn.RNN, nn.GRU, nn.LSTM; deep, bidirectional).
+    """The same language model (see LanguageModel) around a recurrent layer of torch.nn: nn.RNN, nn.GRU or nn.LSTM.
 
-    `rnn_layer` must take vocab_size inputs, time first. Arguments, results and errors are those of
-    RNNModelScratch; the state is the layer's own, a tensor or (LSTM) a tuple of two.
+    The layer may be deep or bidirectional; it must take vocab_size inputs, time first. The state is a tuple
+    of one tensor, or of two for an LSTM, each (num_directions * num_layers, batch_size, num_hiddens).
+
+    Raises ValueError for a layer that doesn't fit; calling it, what RNNModelScratch raises.
     """
 
     def __init__(self, rnn_layer, vocab_size):
         super().__init__()
+        check_size("vocab_size", vocab_size)
+        if rnn_layer.batch_first:
+            raise ValueError("rnn_layer reads the batch first, but the course puts time first: drop batch_first=True.")
+        if rnn_layer.input_size != vocab_size:
+            raise ValueError(
+                f"rnn_layer takes {rnn_layer.input_size} inputs, but the vocabulary has {vocab_size} tokens: "
+                "make the layer with vocab_size as its input_size."
+            )
         self.rnn, self.vocab_size, self.num_hiddens = rnn_layer, vocab_size, rnn_layer.hidden_size
         self.num_directions = 2 if rnn_layer.bidirectional else 1
         self.linear = nn.Linear(self.num_directions * self.num_hiddens, vocab_size)
@@ -160,17 +176,35 @@ class RNNModel(nn.Module):
         return self.linear.weight.device
 
     def forward(self, X, state):
-        layers = state if isinstance(self.rnn, nn.LSTM) else (state,)
-        if not isinstance(layers, tuple) or not all(isinstance(layer, torch.Tensor) for layer in layers):
-            raise TypeError(f"the state is not that of {type(self.rnn).__name__}: use begin_state(batch_size).")
-        check_batch(X, (layers[0][0],), self.device)  # layers[0]: (directions * layers, batch_size, num_hiddens)
-        check_ids(X, self.vocab_size)
-        inputs = F.one_hot(X.T.long(), self.vocab_size).to(self.linear.weight.dtype)
-        hiddens, state = self.rnn(inputs, state)  # hiddens (num_steps, batch_size, num_directions * num_hiddens)
-        return self.linear(hiddens.flatten(0, 1)), state
+        check_X(X)
+        check_batch(X, state, self.zeros(X.shape[0]))
+        inputs = one_hot(X.T, self.vocab_size).to(self.linear.weight.dtype)
+        # hiddens (num_steps, batch_size, num_directions * num_hiddens)
+        hiddens, state = self.rnn(inputs, state if isinstance(self.rnn, nn.LSTM) else state[0])
+        return self.linear(hiddens.flatten(0, 1)), state if isinstance(self.rnn, nn.LSTM) else (state,)
 
     def begin_state(self, batch_size, device=None):
-        """Zeros, (num_directions * num_layers, batch_size, num_hiddens); for an LSTM a tuple of two of them."""
+        """The state before the first token, for `batch_size` sequences: a tuple of zeros (see the class)."""
+        return self.zeros(batch_size, device)
+
+    def zeros(self, batch_size, device=None):
+        check_size("batch_size", batch_size)
         shape = (self.num_directions * self.rnn.num_layers, batch_size, self.num_hiddens)
-        zeros = torch.zeros(shape, device=device or self.device, dtype=self.linear.weight.dtype)
-        return (zeros, zeros.clone()) if isinstance(self.rnn, nn.LSTM) else zeros
+        parts = 2 if isinstance(self.rnn, nn.LSTM) else 1
+        device, dtype = device or self.device, self.linear.weight.dtype
+        return tuple(torch.zeros(shape, device=device, dtype=dtype) for _ in range(parts))
+
+
+@contextmanager
+def reading(model):
+    """Inside, the model only reads: no graph is built and dropout is off. Afterwards its mode is as it was."""
+    modules = list(model.modules()) if hasattr(model, "modules") else []
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        for module, mode in zip(modules, modes):
+            module.training = mode

@@ -32,7 +32,8 @@ from d2lmini import (
     sample,
     train,
 )  # fmt: skip
-from d2lmini.checkpoints import load_checkpoint, load_model, save_checkpoint, save_model, write_atomically
+from d2lmini.checkpoints import load_checkpoint, load_model, save_checkpoint, save_model
+from d2lmini.files import write_atomically
 
 TRAIN, HELD_OUT, VOCAB = load_corpus(num_train=1500)
 TRAIN, HELD_OUT = TRAIN[:600], HELD_OUT[:100]
@@ -118,14 +119,14 @@ def test_the_same_objects_can_be_used_to_resume(good):
 def test_a_saved_model_writes_the_same_text(name, tmp_path):
     model = MODELS[name]()
     run(model, SequentialBatches(TRAIN, 4, 10), 2)
-    save_model(tmp_path / "model.safetensors", model, VOCAB)
+    save_model(model, VOCAB, tmp_path / "model.safetensors")
     random_state = torch.get_rng_state()
     loaded, vocab = load_model(tmp_path / "model.safetensors")
     assert torch.equal(torch.get_rng_state(), random_state)
     assert type(loaded) is (RNNModelScratch if "by hand" in name else type(model))
     for prefix in ("time ", "a"):
-        assert predict(prefix, 40, loaded, vocab) == predict(prefix, 40, model, VOCAB)
-        assert sample(prefix, 40, loaded, vocab, seed=3) == sample(prefix, 40, model, VOCAB, seed=3)
+        assert predict(loaded, vocab, prefix, 40) == predict(model, VOCAB, prefix, 40)
+        assert sample(loaded, vocab, prefix, 40, seed=3) == sample(model, VOCAB, prefix, 40, seed=3)
     for param, expected in zip(loaded.parameters(), model.parameters(), strict=True):
         assert torch.equal(param, expected) and param.dtype == expected.dtype and param.requires_grad
     train(loaded, SequentialBatches(TRAIN, 4, 10), 1, 1.0)  # what was loaded can be trained further
@@ -179,7 +180,7 @@ def test_a_checkpoint_of_something_else_is_refused(good, model, batches, message
     model, batches, history = model(), batches(), History()
     before = [param.detach().clone() for param in model.parameters()]
     with pytest.raises(ValueError, match=f"run.safetensors was made with {message}.*use the same settings"):
-        load_checkpoint(path, model, batches, history)
+        load_checkpoint(model, batches, history, path)
     assert all(map(torch.equal, model.parameters(), before))
     assert batches.epoch == 0 and history == History() and path.read_bytes() == data
 
@@ -213,7 +214,7 @@ def refused(path):
     before = [param.detach().clone() for param in model.parameters()]
     random_state = torch.get_rng_state()
     with pytest.raises(ValueError) as error:
-        load_checkpoint(path, model, batches, history)
+        load_checkpoint(model, batches, history, path)
     assert all(map(torch.equal, model.parameters(), before)) and history == History() and batches.epoch == 0
     assert torch.equal(torch.get_rng_state(), random_state)
     with pytest.raises(ValueError):
@@ -513,7 +514,7 @@ def test_ctrl_c_keeps_history_and_model():
     history = run(model, InterruptedBatches(TRAIN, 4, 10), 6)
     assert history.stopped == "interrupted after 2 of 6 epochs"
     assert len(history.train_ppl) == len(history.speeds) == 2 and 2 in history.held_out_ppl
-    assert len(predict("time ", 10, model, VOCAB)) == 15
+    assert len(predict(model, VOCAB, "time ", 10)) == 15
 
 
 # A process that is killed, again and again. The same program is both the parent's reference and the victim.

@@ -151,12 +151,12 @@ def fuzz_model(model, X, more_rows, wrap):
 
 
 def fuzz_predict(model, prefix, num_preds):
-    text = predict(prefix, num_preds, model, VOCAB)
+    text = predict(model, VOCAB, prefix, num_preds)
     assert text.startswith(prefix) and len(text) == len(prefix) + num_preds
 
 
 def fuzz_samples(model, prefix, num_samples, num_preds, temperature, seed):
-    texts = samples(prefix, num_samples, num_preds, model, VOCAB, temperature, seed)
+    texts = samples(model, VOCAB, prefix, num_preds, num_samples, temperature, seed)
     assert len(texts) == num_samples and {len(text) for text in texts} == {len(prefix) + num_preds}
 
 
@@ -214,7 +214,7 @@ def fuzz_bytes(path, data):
 
 
 def fuzz_changed_bytes(path, place, new):
-    checkpoints.save_model(path, MODELS[0], VOCAB)
+    checkpoints.save_model(MODELS[0], VOCAB, path)
     data = path.read_bytes()
     place %= len(data)
     changed = data[:place] + new + data[place + len(new) :]
@@ -334,4 +334,4 @@ def test_ten_thousand_cases(tmp_path):
 @pytest.mark.parametrize("temperature", [1e-320, 1e-40, 1e-8])
 def test_found_by_fuzzing_the_smallest_temperatures_write_what_predict_writes(temperature):
     for model in MODELS:
-        assert samples("ab", 2, 5, model, VOCAB, temperature) == [predict("ab", 5, model, VOCAB)] * 2
+        assert samples(model, VOCAB, "ab", 5, 2, temperature) == [predict(model, VOCAB, "ab", 5)] * 2

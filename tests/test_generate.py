@@ -12,7 +12,7 @@ VOCAB = Vocab(list("abcdefghijklmnopqrstuvwxyz "))
 
 def sharp_model(seed=0):
     """A model with large random weights, whose answer depends on everything it has read."""
-    model = RNNModelScratch(len(VOCAB), 16, seed=seed, orthogonal=True)
+    model = RNNModelScratch(len(VOCAB), 16, seed=seed, input_std=0.3, orthogonal=True)
     with torch.no_grad():
         model.params[3] *= 100
     return model
@@ -32,7 +32,7 @@ def naive_predict(prefix, num_preds, model, vocab):
 def test_predict_is_the_naive_loop(prefix):
     for seed in range(5):
         model = sharp_model(seed)
-        result = predict(prefix, 30, model, VOCAB)
+        result = predict(model, VOCAB, prefix, 30)
         assert result == naive_predict(prefix, 30, model, VOCAB)
         assert len(result) == len(prefix) + 30 and result.startswith(prefix)
 
@@ -45,14 +45,14 @@ def test_the_warm_up_matters():
 @pytest.mark.parametrize("layer", [nn.RNN, nn.GRU, nn.LSTM])
 def test_other_layers_generate(layer):
     model = RNNModel(layer(len(VOCAB), 8), len(VOCAB))
-    assert predict(TEXT, 10, model, VOCAB) == naive_predict(TEXT, 10, model, VOCAB)
+    assert predict(model, VOCAB, TEXT, 10) == naive_predict(TEXT, 10, model, VOCAB)
 
 
 def test_no_graph_is_built(monkeypatch):
     model = sharp_model()
     seen = []
     monkeypatch.setattr(model, "forward_fn", lambda *args, f=model.forward_fn: seen.append(f(*args)) or seen[-1])
-    predict(TEXT, 5, model, VOCAB)
+    predict(model, VOCAB, TEXT, 5)
     assert len(seen) == 6 and not any(logits.requires_grad for logits, _ in seen)
 
 
@@ -60,8 +60,8 @@ def test_unk_is_never_written():
     model = sharp_model()
     with torch.no_grad():
         model.params[4][0] = 1e6  # the model is certain of <unk>
-    assert "<unk>" not in predict(TEXT, 50, model, VOCAB)
-    assert "<unk>" not in sample(TEXT, 50, model, VOCAB, temperature=100)
+    assert "<unk>" not in predict(model, VOCAB, TEXT, 50)
+    assert "<unk>" not in sample(model, VOCAB, TEXT, 50, temperature=100)
 
 
 def test_sampling_follows_the_probabilities():
@@ -72,7 +72,7 @@ def test_sampling_follows_the_probabilities():
         model.params[3].zero_()
         model.params[4].copy_(probs.log().clamp(min=-1e9))
     for temperature in (1.0, 0.5, 2.0):
-        texts = samples("a", 40, 100, model, VOCAB, temperature=temperature)
+        texts = samples(model, VOCAB, "a", 100, 40, temperature=temperature)
         written = "".join(text[1:] for text in texts)
         expected = probs[probs > 0] ** (1 / temperature)
         expected /= expected.sum()
@@ -82,10 +82,10 @@ def test_sampling_follows_the_probabilities():
 
 def test_low_temperature_is_greedy_and_seeds_count():
     model = sharp_model()
-    assert sample(TEXT, 30, model, VOCAB, temperature=1e-4) == predict(TEXT, 30, model, VOCAB)
-    assert sample(TEXT, 30, model, VOCAB, 2.0, seed=1) == sample(TEXT, 30, model, VOCAB, 2.0, seed=1)
-    assert sample(TEXT, 30, model, VOCAB, 2.0, seed=1) != sample(TEXT, 30, model, VOCAB, 2.0, seed=2)
-    assert len(set(samples(TEXT, 8, 30, model, VOCAB, 2.0))) == 8
+    assert sample(model, VOCAB, TEXT, 30, temperature=1e-4) == predict(model, VOCAB, TEXT, 30)
+    assert sample(model, VOCAB, TEXT, 30, 2.0, seed=1) == sample(model, VOCAB, TEXT, 30, 2.0, seed=1)
+    assert sample(model, VOCAB, TEXT, 30, 2.0, seed=1) != sample(model, VOCAB, TEXT, 30, 2.0, seed=2)
+    assert len(set(samples(model, VOCAB, TEXT, 30, 8, 2.0))) == 8
 
 
 @pytest.mark.parametrize(("prefix", "message"), [

@@ -88,7 +88,7 @@ def test_get_params():
 
 
 def test_orthogonal_start_keeps_lengths():
-    W_xh, W_hh, *_ = get_params(28, 64, orthogonal=True)
+    W_xh, W_hh, *_ = get_params(28, 64, input_std=0.3, orthogonal=True)
     torch.testing.assert_close(W_hh @ W_hh.T, torch.eye(64), atol=1e-5, rtol=0)
     assert W_xh.std().item() == pytest.approx(0.3, rel=0.05)
 
@@ -100,16 +100,16 @@ def test_sizes_of_the_model_are_checked(sizes, error):
 
 
 def test_model_is_its_functions():
-    model = RNNModelScratch(9, 5, seed=3, orthogonal=True)
+    model = RNNModelScratch(9, 5, seed=3, input_std=0.3, orthogonal=True)
     X = torch.randint(9, (2, 4))
     logits, state = model(X, model.begin_state(2))
-    expected, _ = rnn(one_hot(X.T, 9), init_rnn_state(2, 5), get_params(9, 5, seed=3, orthogonal=True))
+    expected, _ = rnn(one_hot(X.T, 9), init_rnn_state(2, 5), get_params(9, 5, seed=3, input_std=0.3, orthogonal=True))
     assert logits.shape == (8, 9) and isinstance(state, tuple) and state[0].shape == (2, 5)
     torch.testing.assert_close(logits, expected)
 
 
 def test_logits_are_time_major():
-    model = RNNModelScratch(5, 4, orthogonal=True)
+    model = RNNModelScratch(5, 4, input_std=0.3, orthogonal=True)
     X = torch.randint(5, (3, 2))
     logits, _ = model(X, model.begin_state(3))
     first_step, _ = model(X[:, :1], model.begin_state(3))
@@ -117,7 +117,7 @@ def test_logits_are_time_major():
 
 
 def test_the_prefix_in_one_call_or_letter_by_letter():
-    model = RNNModelScratch(5, 4, orthogonal=True)
+    model = RNNModelScratch(5, 4, input_std=0.3, orthogonal=True)
     X, state = torch.randint(5, (2, 6)), model.begin_state(2)
     whole, (H,) = model(X, state)
     pieces = []

@@ -176,7 +176,7 @@ def small_run(batches_class, seed, vocab_size=6, **sizes):
     """A small model and minibatches of random text; equal seeds give equal ones."""
     rng = torch.Generator().manual_seed(seed)
     tokens = torch.randint(vocab_size, (157,), generator=rng)
-    model = d2lmini.RNNModelScratch(vocab_size, 7, seed=seed, orthogonal=True)
+    model = d2lmini.RNNModelScratch(vocab_size, 7, seed=seed, input_std=0.3, orthogonal=True)
     return model, batches_class(tokens, 3, 5, seed=seed), torch.randint(vocab_size, (61,), generator=rng)
 
 
@@ -288,7 +288,7 @@ def compare_RNNModelScratch(mine):
 def small_writer():
     """A model with opinions (its weights are large, "<unk>" the likeliest symbol of all) and its vocabulary."""
     vocab = d2lmini.Vocab(list("abcd e"))
-    model = d2lmini.RNNModelScratch(len(vocab), 6, orthogonal=True)
+    model = d2lmini.RNNModelScratch(len(vocab), 6, input_std=0.3, orthogonal=True)
     rng = torch.Generator().manual_seed(2)
     model.params = [2 * param.detach() for param in random_network(rng, len(vocab), 6)]
     model.params[4][0] = 50
@@ -306,13 +306,13 @@ def compare_generate(mine):
 def compare_predict(mine):
     model, vocab = small_writer()
     for prefix, num_preds in [("a", 1), ("bad cab ", 50)]:
-        assert mine(prefix, num_preds, model, vocab) == d2lmini.predict(prefix, num_preds, model, vocab)
+        assert mine(prefix, num_preds, model, vocab) == d2lmini.predict(model, vocab, prefix, num_preds)
 
 
 def compare_sample(mine):
     model, vocab = small_writer()
     texts = [
-        d2lmini.sample("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]
+        d2lmini.sample(model, vocab, "abc", 50, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]
     ]
     assert len(set(texts)) == 3
     assert texts == [mine("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]]

@@ -34,7 +34,7 @@ def small_model(seed=0, layer=None):
     if layer is not None:
         torch.manual_seed(seed)
         return RNNModel(layer(5, 8), 5)
-    return RNNModelScratch(5, 8, seed=seed, orthogonal=True)
+    return RNNModelScratch(5, 8, seed=seed, input_std=0.3, orthogonal=True)
 
 
 def text_nll(model, tokens):

@@ -80,7 +80,7 @@ def summary(model, history, vocab):
         "held_out_ppl": {epoch: round(ppl, 2) for epoch, ppl in history.held_out_ppl.items()},
         "baselines": {name: round(ppl, 2) for name, ppl in history.baselines.items()},
         "tokens_per_second": round(history.tokens_per_second),
-        "continuations": {prefix: predict(prefix, 50, model, vocab) for prefix in PREFIXES},
+        "continuations": {prefix: predict(model, vocab, prefix, 50) for prefix in PREFIXES},
     }
 
 

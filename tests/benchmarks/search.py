@@ -90,8 +90,8 @@ def train_book(path=None, num_hiddens=256):
         "num_hiddens": num_hiddens, "stages": BOOK_STAGES, "tokens": [len(tokens), len(held_out)], "curve": curve,
         "held_out_ppl": round(evaluate(model, held_out), 3),
         "baselines": {name: round(ppl, 2) for name, ppl in baselines(tokens, held_out, len(vocab)).items()},
-        "predict": predict("time traveller", 80, model, vocab),
-        "sample": sample("time traveller", 200, model, vocab, temperature=0.6),
+        "predict": predict(model, vocab, "time traveller", 80),
+        "sample": sample(model, vocab, "time traveller", 200, temperature=0.6),
     })  # fmt: skip
 
 

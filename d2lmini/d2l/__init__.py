@@ -17,16 +17,38 @@ from statistics import median
 import numpy as np
 import torch
 from torch import (
-    Tensor, abs, arange, cos, cosh, exp, eye, float32, int32, int64, linspace, log, matmul, nn, normal, ones,
-    rand, randn, sin, sinh, stack, tanh, tensor, zeros,
+    Tensor,
+    abs,
+    arange,
+    cos,
+    cosh,
+    exp,
+    eye,
+    float32,
+    int32,
+    int64,
+    linspace,
+    log,
+    matmul,
+    nn,
+    normal,
+    ones,
+    rand,
+    randn,
+    sin,
+    sinh,
+    stack,
+    tanh,
+    tensor,
+    zeros,
 )  # fmt: skip
 
-from . import batches, generate, model, text, training
-from .d2l_figures import Accumulator, Animator, Timer, plot, set_axes, set_figsize, use_svg_display
-from .model import RNNModelScratch, try_gpu
+from .. import batches, book, generate, metrics, model, text, training, validate
+from ..model import RNNModelScratch, try_gpu
+from .figures import Accumulator, Animator, Timer, plot, set_axes, set_figsize, use_svg_display
 
-DATA_URL = text.BOOK_URL
-DATA_HUB = {"time_machine": (DATA_URL + text.BOOK_FILE, text.BOOK_SHA1)}
+DATA_URL = book.BOOK_URL
+DATA_HUB = {"time_machine": (DATA_URL + book.BOOK_FILE, book.BOOK_SHA1)}
 
 # The names by which the chapters call the methods of tensors; torch's own functions are imported above.
 concat, meshgrid = torch.cat, partial(torch.meshgrid, indexing="ij")
@@ -53,9 +75,9 @@ def download(name, cache_dir=None):
     Differs: without a network it is the path of the chapter that ships with the course, and a line says so.
     Raises ValueError for any other name, or when DATA_HUB gives the book another address or hash.
     """
-    if name != "time_machine" or DATA_HUB.get(name) != (DATA_URL + text.BOOK_FILE, text.BOOK_SHA1):
+    if name != "time_machine" or DATA_HUB.get(name) != (DATA_URL + book.BOOK_FILE, book.BOOK_SHA1):
         raise ValueError(
-            f"download serves only 'time_machine' from {DATA_URL + text.BOOK_FILE}, not {name!r} from "
+            f"download serves only 'time_machine' from {DATA_URL + book.BOOK_FILE}, not {name!r} from "
             f"{DATA_HUB.get(name, ('nowhere',))[0]}: open other texts with d2lmini.read_text(path)."
         )
     return book_or_chapter(cache_dir)
@@ -65,10 +87,10 @@ def download(name, cache_dir=None):
 def book_or_chapter(folder):
     """Path of the whole book, or without a network of the chapter that ships."""
     try:
-        return str(text.download_book(folder))
+        return str(book.download_book(folder))
     except ConnectionError:
         print("The whole book could not be downloaded: this is its first chapter, which ships with the course.")
-        return str(text.data_path(text.CHAPTER_FILE))
+        return str(book.data_path(book.CHAPTER_FILE))
 
 
 def read_time_machine():
@@ -142,7 +164,9 @@ class SeqDataLoader:
         self.carries_state = self.batches.carries_state
 
     def __iter__(self):
-        return iter(self.batches)
+        pairs = iter(list(self.batches))
+        self.batches.epoch += 1  # the book's loops don't count epochs: each iteration is the next one
+        return pairs
 
     def __len__(self):
         return len(self.batches)
@@ -160,35 +184,44 @@ def try_all_gpus():
 
 
 class RNNModel(model.RNNModel):
-    """The course's RNNModel, with the arguments of `begin_state` in the book's order."""
+    """The course's RNNModel, with the arguments of `begin_state` in the book's order and the states of the layers."""
 
     def begin_state(self, device=None, batch_size=1):
-        return super().begin_state(batch_size, device)
+        return layer_state(self.zeros(batch_size, device))
+
+    def forward(self, inputs, state):
+        logits, state = super().forward(inputs, (state,) if isinstance(state, Tensor) else state)
+        return logits, layer_state(state)
 
 
-class _Model:
-    """Any model in the book's style as the course's functions take it: batch size first, state a tensor or tuple."""
+def layer_state(state):
+    """The course's state, a tuple, as torch's layers want it: a tensor, or for an LSTM a tuple of two."""
+    return state[0] if len(state) == 1 else state
 
-    def __init__(self, net, device):
-        self.net, self.device = net, torch.device(device)
+
+class BookModel:
+    """Any model in the book's style as a LanguageModel: batch size first, the state a tuple."""
+
+    def __init__(self, net, device, vocab_size=None):
+        self.net, self.device, self.vocab_size = net, torch.device(device), vocab_size
 
     def parameters(self):
         return list(self.net.parameters() if isinstance(self.net, nn.Module) else self.net.params)
 
     def begin_state(self, batch_size):
-        return as_state(self.net.begin_state(batch_size=batch_size, device=self.device))
+        state = self.net.begin_state(batch_size=batch_size, device=self.device)
+        self.bare = isinstance(state, Tensor)  # the book's states are tensors, tuples or lists of them
+        return (state,) if self.bare else tuple(state)
 
     def __call__(self, X, state):
-        logits, state = self.net(X, state)
-        return logits, as_state(state)
+        logits, state = self.net(X, state[0] if self.bare else state)
+        return logits, (state,) if isinstance(state, Tensor) else tuple(state)
+
+    def modules(self):
+        return self.net.modules() if isinstance(self.net, nn.Module) else []
 
 
-def as_state(state):
-    """A list of state tensors as a tuple; a tensor or a tuple as it is."""
-    return tuple(state) if isinstance(state, list) else state
-
-
-class _Batches:
+class BookBatches:
     """Any iterable of minibatches with the word of its sampler, or else of `use_random_iter`, on the state."""
 
     def __init__(self, train_iter, use_random_iter):
@@ -229,12 +262,12 @@ def predict_ch8(prefix, num_preds, net, vocab, device):
 
     Differs: no graph is built, "<unk>" is never written, and an empty prefix or unknown characters raise ValueError.
     """
-    return generate.predict(prefix, num_preds, _Model(net, device), as_vocab(vocab))
+    return generate.predict(BookModel(net, device, len(vocab)), as_vocab(vocab), prefix, num_preds)
 
 
 def grad_clipping(net, theta):
     """Scale the gradients of a model in place so that their joint norm is at most `theta`."""
-    training.clip_gradients(_Model(net, "cpu").parameters(), theta)
+    training.clip_gradients(BookModel(net, "cpu").parameters(), theta)
 
 
 def sgd(params, lr, batch_size):
@@ -253,8 +286,8 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter):
     infinite or not a number raises TrainingDiverged.
     """
     step = updater.step if isinstance(updater, torch.optim.Optimizer) else lambda: updater(batch_size=1)
-    data = _Batches(train_iter, use_random_iter)
-    return training.train_epoch(_Model(net, device), data, "of the updater", updater=step, loss_fn=loss)
+    data = BookBatches(train_iter, use_random_iter)
+    return training.train_epoch(BookModel(net, device), data, "of the updater", updater=step, loss_fn=loss)
 
 
 def train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False):
@@ -264,8 +297,8 @@ def train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=Fa
     (`train_iter.held_out`), the speed is the median over the epochs, and a prefix that has characters outside
     the vocabulary is left out.
     """
-    batches.check_size("num_epochs", num_epochs)
-    runner, data = _Model(net, device), _Batches(train_iter, use_random_iter)
+    validate.check_size("num_epochs", num_epochs)
+    runner, data = BookModel(net, device, len(vocab)), BookBatches(train_iter, use_random_iter)
     prefixes = [prefix for prefix in ("time traveller", "traveller") if set(prefix) <= set(vocab.token_to_idx)]
     animator = Animator(xlabel="epoch", ylabel="perplexity", legend=["train"], xlim=[0, num_epochs])
     speeds, every = [], max(10, num_epochs // 10)
@@ -278,7 +311,7 @@ def train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=Fa
     print(f"perplexity {ppl:.1f}, {median(speeds):.1f} tokens/sec on {device}")
     held_out = getattr(train_iter, "held_out", ())
     if len(held_out) > 1:
-        unseen = training.evaluate(runner, torch.tensor(held_out), min(32, len(held_out) // 2))
+        unseen = metrics.evaluate(runner, torch.tensor(held_out), min(32, len(held_out) // 2))
         print(f"perplexity {unseen:.1f} on the text that follows, which it has never seen")
     for prefix in prefixes:
         print(predict_ch8(prefix, 50, net, vocab, device))
