@@ -138,7 +138,7 @@ class RNNModelScratch:
         return self.params
 
     def to(self, device):
-        """The model itself, on `device`. A parameter that is there already stays the same tensor: optimizers hold it."""
+        """The model itself, on `device`. A parameter that's there already stays the same tensor: optimizers hold it."""
         for i, param in enumerate(self.params):
             moved = param.detach().to(device)
             if moved.device != param.device:

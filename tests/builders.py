@@ -33,7 +33,7 @@ class HostReads(TorchFunctionMode):
 
 
 class NewBytes(TorchDispatchMode):
-    """Inside, counts the memory of all tensors that are made; a view, or a result in an argument's place, costs none."""
+    """Inside, counts the memory of all new tensors; a view, or a result in an argument's place, costs none."""
 
     count = 0
 
