@@ -10,8 +10,9 @@ try:
     from .batches import RandomBatches, SequentialBatches
     from .model import RNNModel, RNNModelScratch, get_params, init_rnn_state, one_hot, rnn, try_gpu
     from .generate import predict, sample, samples
+    from .baselines import KneserNey, baselines
     from .training import (
-        History, TrainingDiverged, baselines, clip_gradients, evaluate, perplexity, sgd, train, train_epoch,
+        History, TrainingDiverged, clip_gradients, evaluate, perplexity, sgd, train, train_epoch,
     )  # fmt: skip
     from .bptt import RNNModelNumPy, RNNModelTorch
     from .plotting import plot_matrix, plot_perplexities, plot_perplexity, subplots

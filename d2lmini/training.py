@@ -2,14 +2,13 @@
 
 import math
 import time
-from collections import Counter
 from dataclasses import dataclass, field
-from itertools import pairwise
 from statistics import median
 
 import torch
 from torch.nn import functional as F
 
+from .baselines import baselines
 from .batches import check_size
 from .checkpoints import load_checkpoint, save_checkpoint
 from .generate import predict
@@ -90,26 +89,6 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
         check_ids(Y, logits.shape[1])
         total_nll += float(F.cross_entropy(logits, Y.T.reshape(-1), reduction="sum"))
     return perplexity(total_nll, batch_size * (row_length - 1))
-
-
-def baselines(train, test, vocab_size):
-    """Perplexities on `test` of three models that only count, on `train`: what every network must beat.
-
-    Returns {"uniform": vocab_size, "unigram": ..., "bigram": ...}. Counts start at one (Laplace), so that
-    a pair never seen is unlikely and not impossible. Raises ValueError if a text has fewer than 2 tokens.
-    """
-    check_size("vocab_size", vocab_size)
-    if min(len(train), len(test)) < 2:
-        raise ValueError(f"baselines need two texts of at least 2 tokens, not {len(train)} and {len(test)}.")
-    train, test = list(map(int, train)), list(map(int, test))
-    ones, pairs, firsts = Counter(train), Counter(pairwise(train)), Counter(train[:-1])
-    unigram = sum(-math.log((ones[b] + 1) / (len(train) + vocab_size)) for b in test[1:])
-    bigram = sum(-math.log((pairs[a, b] + 1) / (firsts[a] + vocab_size)) for a, b in pairwise(test))
-    return {
-        "uniform": float(vocab_size),
-        "unigram": perplexity(unigram, len(test) - 1),
-        "bigram": perplexity(bigram, len(test) - 1),
-    }
 
 
 def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_entropy):
