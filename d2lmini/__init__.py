@@ -9,7 +9,7 @@ from .batches import RandomBatches, SequentialBatches, time_major
 from .model import RNNModel, RNNModelScratch, get_params, init_rnn_state, one_hot, rnn, try_gpu
 from .generate import predict, sample, samples
 from .metrics import History, evaluate, perplexity
-from .baselines import baselines
+from .baselines import KneserNey, baselines
 from .training import TrainingDiverged, Watch, clip_gradients, sgd, train, train_epoch
 from .bptt import RNNModelNumPy, RNNModelTorch
 from .checkpoints import load_model, save_model
