@@ -99,7 +99,7 @@ if __name__ == "__main__":
     for name in sys.argv[1:] or RECIPES:
         results[name] = {str(seed): run(name, seed) for seed in SEEDS}
         last = [
-            [list(run_[key].values())[-1] for run in results[name].values()] for key in ("train_ppl", "held_out_ppl")
+            [list(one[key].values())[-1] for one in results[name].values()] for key in ("train_ppl", "held_out_ppl")
         ]
         print(name, *last, flush=True)
         RESULTS.parent.mkdir(exist_ok=True)
