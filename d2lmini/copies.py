@@ -14,8 +14,6 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import unquote
 
-from .checkpoints import write_atomically
-
 FOLDER = "my-course"  # where a copy is made unless the learner says otherwise
 BACKUPS = "backups"  # a folder in the copy
 LEARNERS = ("stub-", "guess-")  # ids of the cells that the course gives to the learner to fill in
@@ -69,7 +67,7 @@ def is_cell(cell):
 def write_notebook(path, notebook):
     """Write a notebook as Jupyter does, all of it or nothing."""
     text = json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    write_file(path, text.encode())
+    store(path, text.encode())
 
 
 # Cells
@@ -224,7 +222,7 @@ def start(folder=None):
         write_notebook(folder / name, fresh(course_folder() / name))
     for name in linked_files():
         if not (folder / name).exists():
-            write_file(folder / name, (course_folder() / name).read_bytes())
+            store(folder / name, (course_folder() / name).read_bytes())
     print(f"{len(added)} of {len(notebooks)} notebooks copied into {folder}.")
     if len(added) < len(notebooks):
         print("The others were there already, and are as they were. To bring them up to date: python -m d2lmini update")
@@ -270,7 +268,7 @@ def update_notebook(path, newest, backup):
         target = path  # the learner has renamed it; otherwise it follows the course's name, because links do
     if merged == mine and target == path:
         return "up to date"
-    write_file(backup, path.read_bytes())
+    store(backup, path.read_bytes())
     write_notebook(target, merged)
     if target != path:
         path.unlink()
@@ -296,7 +294,7 @@ def reset(number, folder=None):
     (path,) = paths
     backup = new_backup_folder(folder) / path.relative_to(folder)
     if path.exists():
-        write_file(backup, path.read_bytes())
+        store(backup, path.read_bytes())
     write_notebook(path, fresh(course[number]))
     print(f"{path} is as at the start." + (f" The old one: {backup}" if backup.exists() else ""))
     return 0
@@ -407,12 +405,14 @@ def new_backup_folder(folder):
 def renew(path, data, backup):
     """Make `data` the content of a file of the course; what was there before goes to `backup`."""
     if path.exists() and path.read_bytes() != data:
-        write_file(backup, path.read_bytes())
+        store(backup, path.read_bytes())
     if not path.exists() or path.read_bytes() != data:
-        write_file(path, data)
+        store(path, data)
 
 
-def write_file(path, data):
+def store(path, data):
     """Write bytes to a file, all of them or none, and make its folder first."""
+    from .files import write_atomically  # loaded when first used: it brings torch along
+
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, data)
