@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from .baselines import baselines
 from .batches import time_major
 from .checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from .counting import baselines
 from .generate import check_prefix, predict
 from .metrics import History, evaluate, perplexity
 from .plotting import LiveFigure

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import d2lmini
 from d2lmini import KneserNey, baselines, load_corpus
-from d2lmini.baselines import discount
+from d2lmini.counting import discount
 
 TOKENS = torch.tensor([1, 2, 3, 4, 2, 3, 1, 4, 4, 2] * 40)
 TRAIN, TEST, VOCAB = load_corpus()
