@@ -169,7 +169,7 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
         history.baselines = baselines(batches.tokens, watch.held_out, model.vocab_size)
     if checkpoint is not None:
         load_checkpoint(model, batches, history, checkpoint)
-    figure = LiveFigure(history) if show == "figure" else None
+    figure = LiveFigure(history, num_epochs) if show == "figure" else None
     try:
         for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, show == "bar"):
             batches.epoch = epoch
@@ -182,8 +182,8 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
                 watch.look(model, epoch, history, batches.batch_size)
                 if checkpoint is not None:
                     save_checkpoint(model, batches, history, checkpoint)
-                if figure:
-                    figure.update()
+            if figure:
+                figure.update()
     except KeyboardInterrupt:
         history.stopped = f"interrupted after {len(history.train_ppl)} of {num_epochs} epochs"
     except TrainingDiverged as error:
