@@ -6,7 +6,16 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
-from d2lmini import RNNModel, RNNModelNumPy, RNNModelScratch, RNNModelTorch, SequentialBatches, Watch, load_corpus, train
+from d2lmini import (
+    RNNModel,
+    RNNModelNumPy,
+    RNNModelScratch,
+    RNNModelTorch,
+    SequentialBatches,
+    Watch,
+    load_corpus,
+    train,
+)
 
 TRAIN, HELD_OUT, VOCAB = load_corpus(num_train=1500)
 TRAIN, HELD_OUT = TRAIN[:600], HELD_OUT[:100]

@@ -415,7 +415,7 @@ class Untouched(RNNModelScratch):
         ({"theta": math.nan}, ValueError, "theta must be above 0"),
         ({"theta": "1"}, TypeError, "theta must be a number"),
         ({"updater": 3}, TypeError, r"updater must be a function.*not 3"),
-        ({"show": "bars"}, ValueError, "show must be None, \"figure\" or \"bar\", not 'bars'"),
+        ({"show": "bars"}, ValueError, 'show must be None, "figure" or "bar", not \'bars\''),
         ({"updater": print, "checkpoint": "unused"}, ValueError, "no optimizer state"),
         ({"watch": Watch(every=0)}, ValueError, "every must be at least 1"),
         ({"watch": Watch(every=2.5)}, TypeError, "every must be an integer"),
