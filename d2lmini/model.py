@@ -38,10 +38,10 @@ def one_hot(ids, vocab_size):
     return torch.zeros(*ids.shape, vocab_size, device=ids.device).scatter_(-1, ids.long().unsqueeze(-1), 1.0)
 
 
-def get_params(vocab_size, num_hiddens, device=None, *, seed=0, input_std=0.01, orthogonal=False):
+def get_params(vocab_size, num_hiddens, device=None, *, seed=0, input_std=1.0, orthogonal=False):
     """The five parameters of the network, each ready for gradients.
 
-    input_std   standard deviation of W_xh: how loud each character is beside the state
+    input_std   standard deviation of W_xh: how much each character counts beside the state
     orthogonal  makes W_hh a random orthogonal matrix, which keeps the length of the state (Saxe et al., 2014);
                 otherwise it's normal with standard deviation 0.01
 

@@ -898,11 +898,11 @@ def test_in_a_notebook_the_animator_leaves_one_picture():
     notebook.cells.append(nbformat.v4.new_code_cell("d2l.use_svg_display()\nd2l.plot([3, 1, 2])"))
     # The picture must show the last point, although drawing is seldom: note what is drawn.
     notebook.cells[0].source = cell.replace(
-        "for epoch", "draw = animator.draw\n"
-        "def noting(*args):\n"
+        "for epoch", "draw = animator.live.draw\n"
+        "def noting():\n"
         "    animator.last = len(animator.axes[0].lines[0].get_xdata())\n"
-        "    return draw(*args)\n"
-        "animator.draw = noting\n"
+        "    return draw()\n"
+        "animator.live.draw = noting\n"
         "for epoch", 1,
     )  # fmt: skip
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
