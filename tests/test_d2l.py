@@ -237,6 +237,8 @@ def test_a_vocab_of_word_pairs_keeps_the_pairs():
     vocab = d2l.Vocab(list(zip(corpus[:-1], corpus[1:])))  # noqa: RUF007 (as the chapter does)
     pairs = collections.Counter(pairwise(corpus))
     assert vocab.token_freqs[0] == pairs.most_common(1)[0] and len(vocab) == len(pairs) + 1
+    pair = vocab.token_freqs[0][0]
+    assert pair in vocab and vocab[pair] == 1 and vocab[[pair, ("no", "pair")]] == [1, 0]
     triples = d2l.Vocab(list(zip(corpus, corpus[1:], corpus[2:])))
     assert all(len(token) == 3 for token, _ in triples.token_freqs[:10])
 
