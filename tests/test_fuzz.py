@@ -295,7 +295,7 @@ FUZZ = [
                         st.none() | st.sampled_from(ENTRIES),
                         values), (ValueError,)),
     (fuzz_command_line, (st.lists(st.sampled_from(FLAGS) | st.text(max_size=5) | st.integers().map(str), max_size=4),),
-     (SystemExit,)),
+     (SystemExit, ValueError)),
 ]  # fmt: skip
 
 

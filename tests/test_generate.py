@@ -147,7 +147,7 @@ def test_bad_prefixes(prefix, error, message):
     (None, TypeError), (True, TypeError),
 ])  # fmt: skip
 def test_bad_temperatures(temperature, error):
-    with pytest.raises(error, match="temperature must be a number"):
+    with pytest.raises(error, match="temperature must be "):
         sample(sharp_model(), VOCAB, "t", 5, temperature)
 
 
