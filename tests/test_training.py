@@ -415,7 +415,7 @@ class Untouched(RNNModelScratch):
         ({"theta": math.nan}, ValueError, "theta must be above 0"),
         ({"theta": "1"}, TypeError, "theta must be a number"),
         ({"updater": 3}, TypeError, r"updater must be a function.*not 3"),
-        ({"show": "bars"}, ValueError, "show must be None, \"figure\" or \"bar\", not 'bars'"),
+        ({"show": "bars"}, ValueError, 'show must be None, "figure" or "bar", not \'bars\''),
         ({"updater": print, "checkpoint": "unused"}, ValueError, "no optimizer state"),
         ({"watch": Watch(every=0)}, ValueError, "every must be at least 1"),
         ({"watch": Watch(every=2.5)}, TypeError, "every must be an integer"),
@@ -525,7 +525,7 @@ def test_divergence_is_noticed_before_the_update():
     with torch.no_grad():
         model.params[4][0] = 1e4  # a loss that is finite and too large
     before = copies(model.params)
-    with pytest.raises(TrainingDiverged, match="the loss is [0-9]"):
+    with pytest.raises(TrainingDiverged, match=r"the loss is [0-9]"):
         train_epoch(model, data(), 1.0)
     assert equal(model.params, before) and all(param.grad is None for param in model.params)
 
