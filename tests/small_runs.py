@@ -1,4 +1,4 @@
-"""What the tests of training, files and checkpoints share: a short text, small models, and a training run of seconds."""
+"""What the tests of training, files and checkpoints share: a short text, small models, a training run of seconds."""
 
 import json
 from dataclasses import asdict

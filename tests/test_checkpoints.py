@@ -1,4 +1,4 @@
-"""checkpoints.py: a training run goes on where it stopped, bit for bit, or there is a clear error and nothing changes."""
+"""checkpoints.py: a run goes on where it stopped, bit for bit, or an error says why not and nothing changes."""
 
 import os
 import pickle
@@ -82,7 +82,7 @@ def test_the_same_objects_can_be_used_to_resume(good):
 
 
 def test_more_epochs_than_asked_for_are_refused(good):
-    path, data_then = good
+    path, _ = good
     run(scratch(), data(), 4, checkpoint=path)
     model, batches = scratch(), data()
     before, random_state = copies(model.parameters()), torch.get_rng_state()

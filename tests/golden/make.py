@@ -1,4 +1,4 @@
-"""Write the golden files: what this version stores, for all later versions to read. Run once, never again for a version.
+"""Write the golden files: what this version stores, for all later versions to read. Run once for a version.
 
     python tests/golden/make.py
 
