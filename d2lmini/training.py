@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from .baselines import baselines
 from .batches import time_major
 from .checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from .counting import baselines
 from .generate import check_prefix, predict
 from .metrics import History, evaluate, perplexity
 from .plotting import LiveFigure
@@ -183,7 +183,7 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
     if watch.held_out is not None:
         history.baselines = baselines(batches.tokens, watch.held_out, model.vocab_size)
     try:
-        with closing(LiveFigure(history)) if show == "figure" else nullcontext() as figure:
+        with closing(LiveFigure(history, num_epochs)) if show == "figure" else nullcontext() as figure:
             for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, show == "bar"):
                 batches.epoch = epoch
                 ppl, speed = train_epoch(model, batches, lr, theta, updater)
@@ -196,8 +196,8 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
                     watch.look(model, epoch, history, batches.batch_size)
                     if checkpoint is not None:
                         save_checkpoint(model, batches, history, checkpoint, watch.settings(lr, theta))
-                    if figure:
-                        figure.update()
+                if figure:
+                    figure.update()
     except KeyboardInterrupt:
         history.stopped = f"interrupted after {len(history.train_ppl)} of {num_epochs} epochs"
     except TrainingDiverged as error:
