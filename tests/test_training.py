@@ -594,9 +594,9 @@ class Figure:
     log = []  # noqa: RUF012
     breaks_in = None
 
-    def __init__(self, history):
+    def __init__(self, history, num_epochs):
         self.history = history
-        self.note("draw")
+        self.note(f"draw {num_epochs}")
 
     def update(self):
         self.note(f"update {len(self.history.train_ppl)}")
@@ -619,19 +619,19 @@ def figure(monkeypatch):
 
 def test_the_figure_is_drawn_updated_and_closed(figure):
     run(show="figure")
-    assert figure.log == ["draw", "update 5", "update 10", "update 12", "close"]
+    assert figure.log == ["draw 12", "update 5", "update 10", "update 12", "close"]
     figure.log.clear()
     run(), run(show="bar")
     assert figure.log == []
 
 
-@pytest.mark.parametrize(("event", "epochs"), [("draw", 0), ("update 10", 10), ("close", 12)])
+@pytest.mark.parametrize(("event", "epochs"), [("draw 12", 0), ("update 10", 10), ("close", 12)])
 def test_a_figure_that_breaks_loses_nothing(figure, monkeypatch, event, epochs):
     monkeypatch.setattr(Figure, "breaks_in", event)
     with pytest.raises(RuntimeError, match="no ink") as info:
         run(show="figure")
     assert len(info.value.history.train_ppl) == epochs
-    assert event == "draw" or figure.log[-1] == "close"
+    assert event == "draw 12" or figure.log[-1] == "close"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -644,7 +644,7 @@ def test_the_figure_is_closed_whatever_happens(figure, error):
     else:
         with pytest.raises(error):
             train(small_model(), Poisoned(20, fail), 3, 1.0, show="figure")
-    assert figure.log == ["draw", "close"]
+    assert figure.log == ["draw 3", "close"]
 
 
 def test_a_progress_bar_counts_the_epochs(capfd):
