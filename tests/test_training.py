@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 import sys
 
 import pytest
@@ -417,6 +418,7 @@ class Untouched(RNNModelScratch):
         ({"updater": 3}, TypeError, r"updater must be a function.*not 3"),
         ({"show": "bars"}, ValueError, 'show must be None, "figure" or "bar", not \'bars\''),
         ({"updater": print, "checkpoint": "unused"}, ValueError, "no optimizer state"),
+        ({"watch": TOKENS}, TypeError, "watch must be a Watch, not"),
         ({"watch": Watch(every=0)}, ValueError, "every must be at least 1"),
         ({"watch": Watch(every=2.5)}, TypeError, "every must be an integer"),
         ({"watch": Watch(prefixes=["ab"])}, ValueError, "needs the vocab"),
@@ -528,6 +530,13 @@ def test_divergence_is_noticed_before_the_update():
     with pytest.raises(TrainingDiverged, match=r"the loss is [0-9]"):
         train_epoch(model, data(), 1.0)
     assert equal(model.params, before) and all(param.grad is None for param in model.params)
+
+
+def test_the_line_is_drawn_where_a_probability_is_zero_in_single_precision():
+    assert training.check_loss(104.0, 1, 1) == 104.0 and math.exp(-104) < 2**-149 / 2 < math.exp(-103.9)
+    for loss in (104.01, 1e9, math.inf, math.nan):
+        with pytest.raises(TrainingDiverged, match=f"the loss is {re.escape(str(loss))}: .*rate 3, .*threshold 4"):
+            training.check_loss(loss, 3, 4)
 
 
 def test_a_large_loss_is_no_divergence_yet():
