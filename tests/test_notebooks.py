@@ -51,7 +51,7 @@ def problems(notebook):
         tags = set(cell.metadata.get("tags", []))
         if cell.execution_count != number:
             found.append(f"{cell.id}: executed as {cell.execution_count}, but it is code cell {number}: run all anew")
-        if not set(cell.metadata) <= {"tags"} or not tags <= TAGS:
+        if not set(cell.metadata) <= {"tags", "mystnb"} or not tags <= TAGS:
             found.append(f"{cell.id}: metadata that no notebook here needs: {dict(cell.metadata)}")
         if prints(cell.source) and not cell.outputs:
             found.append(f"{cell.id}: it prints or draws, but no output is saved")
