@@ -31,16 +31,20 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
     More sequences are faster, and each adds one cold start. `num_steps` tokens are read per call of the model:
     it bounds the memory and doesn't change the result. The model only reads: dropout is off meanwhile.
 
-    Raises ValueError if the text has fewer than 2 tokens for a sequence, or ids that the model doesn't know.
+    Raises ValueError if the text isn't 1-D, has fewer than 2 tokens for a sequence, or ids that the model doesn't
+    know; TypeError if the ids aren't integers.
     """
     check_size("batch_size", batch_size)
     check_size("num_steps", num_steps)
+    tokens = torch.as_tensor(tokens)
+    if tokens.dim() != 1:
+        raise ValueError(f"tokens must be 1-D, ids one after another, not of shape {tuple(tokens.shape)}.")
     length = len(tokens) // batch_size
     if length < 2:
         raise ValueError(
             f"{len(tokens)} tokens in {batch_size} sequences leave nothing to predict: each needs at least 2."
         )
-    tokens = torch.as_tensor(tokens)[: batch_size * length].reshape(batch_size, length)
+    tokens = tokens[: batch_size * length].reshape(batch_size, length)
     check_ids(tokens, model.vocab_size)
     tokens, total_nll = tokens.to(model.device), 0.0
     with reading(model):

@@ -1,26 +1,31 @@
 """Train a language model: one epoch, and a whole run that is measured on the way."""
 
 import math
+import sys
 import time
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from .baselines import baselines
 from .batches import time_major
-from .checkpoints import load_checkpoint, save_checkpoint
+from .checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from .counting import baselines
 from .generate import check_prefix, predict
 from .metrics import History, evaluate, perplexity
-from .model import reading
 from .plotting import LiveFigure
-from .validate import check_ids, check_size
+from .validate import check_ids, check_positive, check_size
 
 PREDICTED = 50  # characters that continue each prefix
+PROBED = 64  # tokens of each sequence that tell whether a model is alive
+# Nats per token. The probability e^-104 is 0 in single precision. States that tanh bounds keep even a ruined model's loss
+# finite, so the line is drawn here and not at infinity.
+LARGEST_LOSS = 104.0
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss isn't a number, or is too large for a perplexity. `history` holds the epochs before it."""
+    """The loss isn't a number, or is too large for the model to recover. `history` holds the epochs before it."""
 
     history = None
 
@@ -28,17 +33,21 @@ class TrainingDiverged(ArithmeticError):
 def clip_gradients(params, theta):
     """Scale all gradients together so that their joint norm is at most `theta`; their direction stays.
 
-    Works in place on the gradients of `params` (those that have one) and returns the norm before clipping,
-    a float. Idea: Pascanu, Mikolov and Bengio, On the difficulty of training recurrent neural networks (2013).
+    Works in place on the gradients of `params` (those that have one) and returns the norm before clipping, a tensor of
+    no dimension: it stays on the device, because asking for it would wait for all work so far. Whatever number type
+    the gradients have, the norm is added up in single precision at least. Idea: Pascanu, Mikolov and Bengio,
+    On the difficulty of training recurrent neural networks (2013).
     Raises ValueError if `theta` isn't above 0.
     """
     if not theta > 0:
         raise ValueError(f"theta, the largest norm allowed, must be above 0, not {theta}.")
     grads = [param.grad for param in params if param.grad is not None]
-    norm = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
-    if norm > theta:
-        for grad in grads:
-            grad *= theta / norm
+    if not grads:
+        return torch.zeros(())
+    norm = torch.sqrt(sum((grad.to(torch.promote_types(grad.dtype, torch.float32)) ** 2).sum() for grad in grads))
+    factor = torch.where(norm > theta, theta / norm, 1.0)
+    for grad in grads:
+        grad *= factor
     return norm
 
 
@@ -71,8 +80,8 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     then `updater()` changes the parameters; by default that is sgd with learning rate `lr`. `loss_fn(logits, targets)`
     stands for the mean negative log-likelihood in nats.
 
-    Raises TrainingDiverged when the loss isn't a number or its perplexity infinite (from 700 nats on); the
-    parameters are then as they were before it.
+    Raises TrainingDiverged when the loss isn't a number or above 104 nats per token, where the probability of the
+    true token is 0 in single precision; the parameters are then as they were before it.
     """
     params = list(model.parameters())
     updater = updater or (lambda: sgd(params, lr))
@@ -94,10 +103,9 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
 
 
 def check_loss(loss, lr, theta):
-    """The loss (nats per token) as a float. Raises TrainingDiverged unless it has a finite perplexity."""
-    nll = loss.item()  # asked for once: on a GPU it waits for all work so far
-    # States that tanh bounds keep even a ruined model's loss finite, so the line is drawn at an infinite perplexity.
-    if perplexity(nll, 1) == math.inf or nll != nll:
+    """The loss (nats per token) as a float. Raises TrainingDiverged if it isn't a number or above LARGEST_LOSS."""
+    nll = float(loss)  # asked for once: on a GPU it waits for all work so far
+    if not nll <= LARGEST_LOSS:
         raise TrainingDiverged(
             f"the loss is {nll}: the updates have become too large (learning rate {lr}, clipping threshold {theta}). "
             "Use a smaller learning rate, or clip so that learning rate times threshold is at most 1."
@@ -119,11 +127,14 @@ class Watch:
     prefixes: tuple = ()
     every: int = 10
 
+    def __post_init__(self):
+        if isinstance(self.prefixes, str):
+            raise TypeError(f"prefixes must be a list of str, not a str: prefixes=[{self.prefixes!r}].")
+        self.prefixes = tuple(self.prefixes)
+
     def check(self, model):
         """Raise TypeError or ValueError if anything in here would fail in the middle of a training run."""
         check_size("every", self.every)
-        if isinstance(self.prefixes, str):
-            raise TypeError(f"prefixes must be a list of str, not a str: prefixes=[{self.prefixes!r}].")
         if self.prefixes and self.vocab is None:
             raise ValueError("to continue the prefixes, Watch needs the vocab, too: Watch(vocab=vocab, prefixes=...).")
         if self.vocab is not None and len(self.vocab) != model.vocab_size:
@@ -131,9 +142,7 @@ class Watch:
         for prefix in self.prefixes:
             check_prefix(prefix, self.vocab)
         if self.held_out is not None:
-            if len(self.held_out) < 2:
-                raise ValueError(f"held_out needs at least 2 tokens, not {len(self.held_out)}.")
-            check_ids(torch.as_tensor(self.held_out), model.vocab_size)
+            check_text("held_out", self.held_out, model.vocab_size)
 
     def look(self, model, epoch, history, batch_size):
         """Add to the history what the model does after `epoch` epochs."""
@@ -141,6 +150,15 @@ class Watch:
             history.held_out_ppl[epoch] = evaluate(model, self.held_out, min(batch_size, len(self.held_out) // 2))
         if self.prefixes:
             history.samples[epoch] = {prefix: predict(model, self.vocab, prefix, PREDICTED) for prefix in self.prefixes}
+
+    def settings(self, lr, theta):
+        """What the curves of a training run depend on besides its model and its minibatches, for its checkpoint."""
+        return {
+            "learning rate": float(lr),
+            "clipping threshold": theta if theta is None else float(theta),
+            "held-out text": None if self.held_out is None else fingerprint(self.held_out),
+            "prefixes": self.prefixes,
+        }
 
 
 def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None, show=None, checkpoint=None):
@@ -150,67 +168,122 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
     watch       a Watch: what to measure on the way
     show        "figure" redraws the perplexity figure while training (notebooks), "bar" shows a progress bar (scripts)
     checkpoint  path of a file: written whenever `watch` looks; if it exists, training goes on from there,
-                with the same numbers as a run that was never interrupted (plain sgd only)
+                with the same numbers as a run that was never interrupted (plain sgd only). It must have been made
+                with the same model, minibatches, lr, theta, held-out text and prefixes, in at most `num_epochs` epochs
 
     All of it is checked before the first epoch. Ctrl-C (the stop button) ends the training run early; the History so
     far is returned, `stopped` says so. Any exception later carries the History so far as its `.history`.
     Raises TrainingDiverged for a loss that isn't a number or is too large.
     """
-    check_size("num_epochs", num_epochs)
     watch = watch or Watch()
+    check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint)
     watch.check(model)
-    if show not in (None, "figure", "bar"):
-        raise ValueError(f'show must be None, "figure" or "bar", not {show!r}.')
-    if checkpoint is not None and updater is not None:
-        raise ValueError("a checkpoint holds no optimizer state: leave out `updater`, or `checkpoint`.")
-    check_ids(batches.tokens, model.vocab_size)
     history = History()
+    if checkpoint is not None:
+        load_checkpoint(model, batches, history, checkpoint, watch.settings(lr, theta), num_epochs)
     if watch.held_out is not None:
         history.baselines = baselines(batches.tokens, watch.held_out, model.vocab_size)
-    if checkpoint is not None:
-        load_checkpoint(model, batches, history, checkpoint)
-    figure = LiveFigure(history, num_epochs) if show == "figure" else None
     try:
-        for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, show == "bar"):
-            batches.epoch = epoch
-            ppl, speed = train_epoch(model, batches, lr, theta, updater)
-            if epoch % watch.every == 0 or epoch == num_epochs:
-                check_alive(model, batches, lr, theta)
-            history.train_ppl.append(ppl)
-            history.speeds.append(speed)
-            if epoch % watch.every == 0 or epoch == num_epochs:
-                watch.look(model, epoch, history, batches.batch_size)
-                if checkpoint is not None:
-                    save_checkpoint(model, batches, history, checkpoint)
-            if figure:
-                figure.update()
+        with closing(LiveFigure(history, num_epochs)) if show == "figure" else nullcontext() as figure:
+            for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, show == "bar"):
+                batches.epoch = epoch
+                ppl, speed = train_epoch(model, batches, lr, theta, updater)
+                looks = epoch % watch.every == 0 or epoch == num_epochs
+                if looks:
+                    check_alive(model, batches, lr, theta)
+                history.train_ppl.append(ppl)
+                history.speeds.append(speed)
+                if looks:
+                    watch.look(model, epoch, history, batches.batch_size)
+                    if checkpoint is not None:
+                        save_checkpoint(model, batches, history, checkpoint, watch.settings(lr, theta))
+                if figure:
+                    figure.update()
     except KeyboardInterrupt:
         history.stopped = f"interrupted after {len(history.train_ppl)} of {num_epochs} epochs"
     except TrainingDiverged as error:
         history.stopped = f"diverged in epoch {len(history.train_ppl) + 1}"
         error.history = history
         raise
-    except Exception as error:
-        history.stopped = f"{type(error).__name__} in epoch {len(history.train_ppl) + 1}"
-        error.history = history
+    except BaseException as error:
+        history.stopped = f"{type(error).__name__} after {len(history.train_ppl)} of {num_epochs} epochs"
+        with suppress(Exception):  # an exception that takes no attribute is still the one to see
+            error.history = history
         raise
-    finally:
-        if figure:
-            figure.close()
     return history
 
 
+def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
+    """Raise TypeError or ValueError for arguments of `train` that would fail, or ruin the model, later on."""
+    check_size("num_epochs", num_epochs)
+    if updater is None:
+        check_positive("lr", lr)
+        if not lr < math.inf:
+            raise ValueError("lr must be finite.")
+    elif not callable(updater):
+        raise TypeError(f"updater must be a function without arguments (optimizer.step), not {updater!r}.")
+    if theta is not None:
+        check_positive("theta", theta)
+    if show not in (None, "figure", "bar"):
+        raise ValueError(f'show must be None, "figure" or "bar", not {show!r}.')
+    if checkpoint is not None and updater is not None:
+        raise ValueError("a checkpoint holds no optimizer state: leave out `updater`, or `checkpoint`.")
+    missing = [
+        name for name in ("tokens", "batch_size", "carries_state", "epoch", "__iter__") if not hasattr(batches, name)
+    ]
+    if missing:
+        raise TypeError(f"batches must be SequentialBatches or RandomBatches; {type(batches)} has no {missing[0]}.")
+    check_text("the training text", batches.tokens, model.vocab_size)
+    params = list(model.parameters())
+    if not any(param.requires_grad for param in params):
+        raise ValueError("none of the model's parameters has requires_grad=True: there is nothing to train.")
+    if not all(param.isfinite().all() for param in params):
+        raise ValueError("the model's parameters aren't all finite numbers: it was ruined before. Make a new model.")
+
+
+def check_text(name, tokens, vocab_size):
+    """Raise TypeError or ValueError unless `tokens` are at least 2 ids, one after another, that the model knows."""
+    tokens = torch.as_tensor(tokens)
+    if tokens.dim() != 1:
+        raise ValueError(f"{name} must be 1-D, ids one after another, not of shape {tuple(tokens.shape)}.")
+    if len(tokens) < 2:
+        raise ValueError(f"{name} needs at least 2 tokens, not {len(tokens)}.")
+    check_ids(tokens, vocab_size)
+
+
 def check_alive(model, batches, lr, theta):
-    """Raise TrainingDiverged if the last update has ruined the model: nothing of it is measured or stored then."""
-    X, Y = next(iter(batches))
-    with reading(model):
-        check_loss(minibatch_loss(model, X, Y, model.begin_state(X.shape[0]))[0], lr, theta)
+    """Raise TrainingDiverged if the last update has ruined the model: nothing of it is measured or stored then.
+
+    It reads the beginning of the training text and takes nothing from `batches`, so the training doesn't notice.
+    """
+    tokens = batches.tokens[: PROBED * batches.batch_size]
+    ppl = evaluate(model, tokens, min(batches.batch_size, len(tokens) // 2), PROBED)
+    check_loss(math.log(ppl), lr, theta)
+
+
+class Unheard:
+    """A stream whose reader may go away: a progress bar that nobody sees must not end a training run."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def write(self, text):
+        with suppress(OSError, ValueError):  # a closed pipe, a full device, a closed file
+            self.stream.write(text)
+
+    def flush(self):
+        with suppress(OSError, ValueError):
+            self.stream.flush()
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
 
 
 def epoch_numbers(first, last, progress):
     """The numbers first .. last, with a progress bar on stderr if wanted."""
-    if not progress:
+    if not progress or sys.stderr is None:
         return range(first, last + 1)
     from tqdm import tqdm  # loaded when first used
 
-    return tqdm(range(first, last + 1), initial=first - 1, total=last, unit="epoch")
+    bar = {"initial": first - 1, "total": last, "unit": "epoch", "dynamic_ncols": True}
+    return tqdm(range(first, last + 1), file=Unheard(sys.stderr), **bar)

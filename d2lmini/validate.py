@@ -4,6 +4,7 @@ Each function returns nothing when all is well. Whole numbers may also be NumPy'
 """
 
 import operator
+from numbers import Real
 
 import torch
 
@@ -20,6 +21,14 @@ def check_seed(seed):
     check_whole("seed", seed)
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed}.")
+
+
+def check_positive(name, value):
+    """Raise TypeError or ValueError unless `value` is a number above 0 (infinity is one)."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
+    if not value > 0:
+        raise ValueError(f"{name} must be above 0, not {value}.")
 
 
 def check_whole(name, value):

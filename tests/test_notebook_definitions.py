@@ -19,7 +19,7 @@ import torch
 
 import d2lmini
 from d2lmini import bptt
-from d2lmini.batches import _Batches
+from d2lmini.batches import Batches
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -121,7 +121,7 @@ def random_sizes():
 
 def compare_Batches(mine):
     for length, *sizes in random_sizes():
-        a, b = mine(torch.arange(length), *sizes, seed=length), _Batches(torch.arange(length), *sizes, seed=length)
+        a, b = mine(torch.arange(length), *sizes, seed=length), Batches(torch.arange(length), *sizes, seed=length)
         assert (len(a), a.tokens_used, a.tokens_dropped) == (len(b), b.tokens_used, b.tokens_dropped)
 
 
@@ -129,7 +129,8 @@ def same_batches(mine, theirs):
     assert mine.carries_state is theirs.carries_state
     for length, *sizes in random_sizes():
         a, b = mine(torch.arange(length), *sizes, seed=length), theirs(torch.arange(length), *sizes, seed=length)
-        for _ in range(3):  # epochs: each has another offset
+        for epoch in (1, 2, 3):  # each has another offset
+            a.epoch = b.epoch = epoch
             pairs, pairs_ = list(a), list(b)
             assert len(pairs) == len(pairs_) == len(a) == len(b)
             for (X, Y), (X_, Y_) in zip(pairs, pairs_):
@@ -162,7 +163,7 @@ def compare_one_hot(mine):
 
 def compare_get_params(mine):
     for sizes in [(28, 16), (2, 1), (5, 40)]:
-        for options in [{}, {"seed": 3}, {"orthogonal": True}, {"seed": 4, "orthogonal": True}]:
+        for options in [{}, {"seed": 3}, {"orthogonal": True}, {"seed": 4, "input_std": 1.0, "orthogonal": True}]:
             params, params_ = mine(*sizes, **options), d2lmini.get_params(*sizes, **options)
             assert len(params) == len(params_) == 5
             for param, param_ in zip(params, params_):
@@ -187,7 +188,7 @@ def compare_perplexity(mine):
 
 def compare_detach(mine):
     H, C = torch.ones(2, 3, requires_grad=True) * 2, torch.ones(2, 3, requires_grad=True) * 3
-    for state in [H, (H,), (H, C)]:
+    for state in [(H,), (H, C)]:
         result, result_ = mine(state), d2lmini.training.detach(state)
         assert type(result) is type(result_)
         for a, b in zip(result, result_):
@@ -214,8 +215,9 @@ def compare_evaluate(mine):
 def compare_train(mine):
     for batches_class, epochs, every in [(d2lmini.SequentialBatches, 7, 3), (d2lmini.RandomBatches, 4, 2)]:
         (a, batches, held_out), (b, batches_, _) = small_run(batches_class, 4), small_run(batches_class, 4)
-        history = mine(a, batches, epochs, 0.5, held_out=held_out, every=every)
-        history_ = d2lmini.train(b, batches_, epochs, 0.5, held_out=held_out, every=every)
+        watch = d2lmini.Watch(held_out, every=every)
+        history = mine(a, batches, epochs, 0.5, watch=watch)
+        history_ = d2lmini.train(b, batches_, epochs, 0.5, watch=watch)
         assert history.train_ppl == history_.train_ppl and history.held_out_ppl == history_.held_out_ppl
         assert history.baselines == history_.baselines and len(history.speeds) == epochs
 
@@ -282,6 +284,11 @@ def compare_RNNModelScratch(mine):
         assert torch.equal(logits, logits_) and torch.equal(H, H_)
 
 
+def compare_time_major(mine):
+    ids = torch.arange(6).reshape(2, 3)
+    assert torch.equal(mine(ids), d2lmini.time_major(ids)) and mine(ids).tolist() == [0, 3, 1, 4, 2, 5]
+
+
 # --- 04_prediction
 
 
@@ -299,14 +306,14 @@ def compare_generate(mine):
     model, vocab = small_writer()
     for choose in (lambda scores: scores.argmax(dim=1), lambda scores: scores.topk(2, dim=1).indices[:, 1]):
         for prefix in ("a", "bad cab "):
-            expected = d2lmini.generate.generate(prefix, 40, model, vocab, choose)[0]
-            assert mine(prefix, 40, model, vocab, choose) == expected and "<unk>" not in expected
+            expected = d2lmini.generate.generate(model, vocab, prefix, 40, choose)[0]
+            assert mine(model, vocab, prefix, 40, choose) == expected and "<unk>" not in expected
 
 
 def compare_predict(mine):
     model, vocab = small_writer()
     for prefix, num_preds in [("a", 1), ("bad cab ", 50)]:
-        assert mine(prefix, num_preds, model, vocab) == d2lmini.predict(model, vocab, prefix, num_preds)
+        assert mine(model, vocab, prefix, num_preds) == d2lmini.predict(model, vocab, prefix, num_preds)
 
 
 def compare_sample(mine):
@@ -315,8 +322,8 @@ def compare_sample(mine):
         d2lmini.sample(model, vocab, "abc", 50, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]
     ]
     assert len(set(texts)) == 3
-    assert texts == [mine("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]]
-    assert mine("abc", 50, model, vocab) == texts[0]
+    assert texts == [mine(model, vocab, "abc", 50, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]]
+    assert mine(model, vocab, "abc", 50) == texts[0]
 
 
 # --- 05_gradient_clipping

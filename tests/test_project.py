@@ -130,7 +130,7 @@ def test_readme_promises_the_reading_time_of_each_notebook():
 
 
 def test_the_readmes_figure_and_samples_come_from_the_notebook():
-    advice = "run python tests/execute_notebooks.py 06_training"
+    advice = "run python tests/tools/execute_notebooks.py 06_training"
     notebook, figure_id, samples_id = execute_notebooks.README_SHOWS
     outputs = {cell.id: cell.get("outputs") for cell in nbformat.read(ROOT / "notebooks" / notebook, 4).cells}
     figure = execute_notebooks.README_PICTURE
@@ -200,7 +200,7 @@ def test_the_whole_book_is_not_in_the_repository():
 
 @pytest.mark.slow
 def test_the_lower_bounds_work():
-    done = subprocess.run([sys.executable, ROOT / "tests/oldest.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tests/tools/oldest.py"], capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
 

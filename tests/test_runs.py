@@ -9,7 +9,6 @@ import pytest
 from d2lmini.bptt import one_torch_thread
 from d2lmini.text import data_path
 
-sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import recipes
 import search
 

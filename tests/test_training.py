@@ -17,7 +17,6 @@ from d2lmini import (
     SequentialBatches,
     TrainingDiverged,
     Vocab,
-    baselines,
     clip_gradients,
     evaluate,
     perplexity,
@@ -43,7 +42,7 @@ def text_nll(model, tokens):
     return F.cross_entropy(logits, tokens[1:], reduction="sum")
 
 
-# perplexity, evaluate, baselines
+# perplexity, evaluate
 
 
 @pytest.mark.parametrize("vocab_size", [2, 28, 5000])
@@ -73,24 +72,6 @@ def test_evaluate_needs_something_to_predict():
     for tokens, batch_size in [(TOKENS[:1], 1), (TOKENS[:0], 1), (TOKENS[:7], 4)]:
         with pytest.raises(ValueError, match=f"{len(tokens)} tokens in {batch_size} rows"):
             evaluate(small_model(), tokens, batch_size)
-
-
-def test_baselines_by_hand():
-    # a b a b: add-one counts. Unigram: 3/6 each. Bigram: P(b|a) = 3/4, P(a|b) = 2/3.
-    result = baselines([0, 1, 0, 1], [0, 1, 0], vocab_size=2)
-    assert result["uniform"] == 2
-    assert result["unigram"] == pytest.approx(2)
-    assert result["bigram"] == pytest.approx((4 / 3 * 3 / 2) ** 0.5)
-
-
-def test_baselines_are_ordered_on_real_text():
-    uniform, unigram, bigram = baselines(TOKENS, TOKENS, 5).values()
-    assert uniform == 5 > unigram > bigram > 1
-
-
-def test_baselines_need_two_tokens():
-    with pytest.raises(ValueError, match="not 400 and 1"):
-        baselines(TOKENS, TOKENS[:1], 5)
 
 
 # clip_gradients, sgd
@@ -213,7 +194,7 @@ def test_train_keeps_a_history():
     assert len(history.train_ppl) == len(history.speeds) == 12
     assert list(history.held_out_ppl) == list(history.samples) == [5, 10, 12]
     assert len(history.samples[12]["ab"]) == 52
-    assert set(history.baselines) == {"uniform", "unigram", "bigram"}
+    assert set(history.baselines) == {"uniform", "unigram", "bigram", "5-gram"}
     assert history.train_ppl[-1] < history.train_ppl[0] / 1.5
     assert history.first_epoch_below(history.train_ppl[4]) <= 5 and history.first_epoch_below(0.5) is None
     assert history.stopped is None and min(history.speeds) <= history.tokens_per_second <= max(history.speeds)

@@ -1,4 +1,4 @@
-"""Re-execute notebooks in place: python tests/execute_notebooks.py [NAME ...]   (all without a name).
+"""Re-execute notebooks in place: python tests/tools/execute_notebooks.py [NAME ...]   (all without a name).
 
 Outputs, figures and execution counts are saved; cell ids stay; a second run changes measured speeds only.
 The README's figure and samples are taken from notebook 06 afterwards.
@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 README_PICTURE = FOLDER / "images/perplexity.png"
 README = ROOT / "README.md"
