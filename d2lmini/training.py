@@ -19,8 +19,8 @@ from .validate import check_ids, check_positive, check_size
 
 PREDICTED = 50  # characters that continue each prefix
 PROBED = 64  # tokens of each sequence that tell whether a model is alive
-# Nats per token. The probability e^-104 is 0 in single precision. States that tanh bounds keep even a ruined model's loss
-# finite, so the line is drawn here and not at infinity.
+# Nats per token. The probability e^-104 is 0 in single precision. States that tanh bounds keep even a ruined model's
+# loss finite, so the line is drawn here and not at infinity.
 LARGEST_LOSS = 104.0
 
 
