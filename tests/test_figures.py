@@ -113,7 +113,7 @@ FIGURES = {
     "two texts": two_texts,
     "near one another": near_one_another,
     "two panels": two_panels,
-    "matrix": lambda: plot_matrix(np.eye(27), "next letter", "letter", "title", [*"abcdefghijklmnopqrstuvwxyz-"]),
+    "matrix": lambda: plot_matrix(np.eye(10), "next letter", "letter", "title", [*"abcdefghij"], [*"abcdefghij"]),
 }
 
 
