@@ -134,7 +134,7 @@ def test_the_simulation_finds_what_is_known():
     assert contrast("black") == 21 and contrast("#767676") == pytest.approx(4.54, abs=0.01)
 
 
-@pytest.mark.parametrize("a, b", combinations(plotting.COLORS, 2))
+@pytest.mark.parametrize("a, b", list(combinations(plotting.COLORS, 2)))
 def test_any_two_colours_are_held_apart(a, b):
     assert held_apart(a, b), difference(a, b)
 
