@@ -104,7 +104,7 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
 
 def check_loss(loss, lr, theta):
     """The loss (nats per token) as a float. Raises TrainingDiverged if it isn't a number or above LARGEST_LOSS."""
-    nll = float(loss)  # asked for once: on a GPU it waits for all work so far
+    nll = loss.item()  # asked for once: on a GPU it waits for all work so far
     if not nll <= LARGEST_LOSS:
         raise TrainingDiverged(
             f"the loss is {nll}: the updates have become too large (learning rate {lr}, clipping threshold {theta}). "
