@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 
-from .validate import check_seed, check_size
+from .validate import as_ids, check_seed, check_size
 
 
 def time_major(ids):
@@ -42,19 +42,14 @@ class Batches:
 
         Iterating gives the epoch number `epoch` (1 at first), the same one however often: to go on, count it up.
 
-        Raises ValueError if the text is too short for one minibatch, TypeError for sizes that aren't integers.
+        Raises ValueError if the text is too short for one minibatch, TypeError for ids or sizes that aren't integers.
         """
         check_size("batch_size", batch_size)
         check_size("num_steps", num_steps)
         check_seed(seed)
-        try:
-            self.tokens = torch.as_tensor(tokens)
-        except (TypeError, ValueError, RuntimeError):  # torch's three words for "these aren't numbers"
-            self.tokens = torch.zeros(1, 1)
-        inexact = self.tokens.is_floating_point() or self.tokens.is_complex() or self.tokens.dtype == torch.bool
-        if self.tokens.dim() != 1 or (inexact and len(self.tokens)):
-            raise TypeError("tokens must be a 1-D tensor or list of integer ids: encode the text with a Vocab first.")
-        self.tokens = self.tokens.to("cpu", torch.int64)
+        self.tokens = as_ids(tokens).to("cpu", torch.int64)
+        if self.tokens.dim() != 1:
+            raise TypeError(f"tokens must be one row of ids, not a tensor of shape {tuple(self.tokens.shape)}.")
         self.batch_size, self.num_steps, self.seed, self.epoch = batch_size, num_steps, seed, 1
         self.num_batches = (len(self.tokens) - 1) // (batch_size * num_steps)
         if self.num_batches < 1:

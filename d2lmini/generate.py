@@ -8,11 +8,11 @@ from functools import partial
 import torch
 
 from .model import reading
-from .validate import check_seed, check_size
+from .validate import check_number, check_seed, check_size
 
 
 def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
-    """Continue `prefix` `num_sequences` times; `choose` maps logits (num_sequences, vocab_size) to ids (num_sequences,).
+    """Continue `prefix` `num_sequences` times; `choose` maps logits (num_sequences, vocab_size) to one id for each.
 
     The logits are a tensor, or an array if the model generates with NumPy.
     """
@@ -23,6 +23,8 @@ def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
             f"the vocabulary has {len(vocab)} tokens, but the model {model.vocab_size}: use the Vocab that it was "
             "trained with."
         )
+    if len(vocab) == len(vocab.reserved_tokens):
+        raise ValueError("the vocabulary holds nothing but reserved tokens, which are never generated.")
     with reading(model):
         # Warm-up: the whole prefix in one call; only the state and the last step's logits matter.
         X = torch.tensor([vocab[list(prefix)]] * num_sequences, device=model.device)  # (num_sequences, len(prefix))
@@ -33,7 +35,7 @@ def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
 
 
 def check_prefix(prefix, vocab):
-    """Raise TypeError or ValueError unless `prefix` is a str of at least one character, all of them in the vocabulary."""
+    """Raise TypeError or ValueError unless `prefix` is a str of one or more characters, all in the vocabulary."""
     if not isinstance(prefix, str):
         raise TypeError(f"the prefix must be a str, not {prefix!r}.")
     if not prefix:
@@ -75,7 +77,7 @@ def sample(model, vocab, prefix, num_preds, temperature=1.0, seed=0):
 
     temperature: the logits are divided by it. 1 keeps the model's probabilities, below 1 sharpens them
     (towards `predict`), above 1 flattens them. Equal seeds give equal texts. Errors as for `predict`,
-    and ValueError for a temperature that isn't above 0.
+    and ValueError for a temperature that isn't above 0, or a model whose logits aren't numbers.
     """
     return samples(model, vocab, prefix, num_preds, 1, temperature, seed)[0]
 
@@ -84,17 +86,17 @@ def samples(model, vocab, prefix, num_preds, num_samples, temperature=1.0, seed=
     """`num_samples` independent continuations of one prefix, drawn side by side as one batch. Returns list of str."""
     check_size("num_samples", num_samples)
     check_seed(seed)
-    if not 0 < temperature < float("inf"):
-        raise ValueError(
-            f"temperature must be a number above 0, not {temperature}; for the likeliest character use predict."
-        )
-    rng = torch.Generator().manual_seed(seed)
+    check_number("temperature", temperature)
+    rng = torch.Generator().manual_seed(int(seed))
 
     def draw(scores):
         # Drawn on the CPU, so that a seed gives the same text whatever device holds the model.
         # The largest score is made 0 first, in double precision: a tiny temperature then divides 0 and not by 0.
         scores_cpu = torch.as_tensor(scores).cpu().double()
-        probs = torch.softmax((scores_cpu - scores_cpu.amax(dim=1, keepdim=True)) / temperature, dim=1).float()
+        largest = scores_cpu.amax(dim=1, keepdim=True)
+        if not largest.isfinite().all():
+            raise ValueError("the model's logits aren't finite numbers: its training has diverged, train a new model.")
+        probs = torch.softmax((scores_cpu - largest) / temperature, dim=1).float()
         return torch.multinomial(probs, 1, generator=rng)[:, 0]
 
     return generate(model, vocab, prefix, num_preds, draw, num_samples)

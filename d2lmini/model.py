@@ -3,13 +3,14 @@
 Idea: J. L. Elman, Finding Structure in Time (1990); names as in Dive into Deep Learning.
 """
 
+import warnings
 from contextlib import contextmanager
 from typing import Protocol
 
 import torch
 from torch import nn
 
-from .validate import check_batch, check_ids, check_seed, check_size, check_X
+from .validate import as_ids, check_batch, check_ids, check_number, check_seed, check_size, check_X
 
 # torch sets up its library for tanh in the very first call. When two threads share that call, now and then one of them
 # computes with fewer digits, and no two runs are alike. So the first call is made here, by one thread.
@@ -18,7 +19,7 @@ torch.tanh(torch.zeros(8))
 
 def try_gpu(i=0):
     """The i-th CUDA device if there is one, else an Apple GPU, else the CPU. Returns torch.device."""
-    if torch.cuda.device_count() > i:
+    if 0 <= i < torch.cuda.device_count():
         return torch.device("cuda", i)
     if i == 0 and torch.backends.mps.is_available():
         return torch.device("mps")
@@ -28,46 +29,50 @@ def try_gpu(i=0):
 def one_hot(ids, vocab_size):
     """Each id as a row of `vocab_size` zeros with a single one at that id.
 
-    ids: integer tensor of any shape; returns float32, shape (*ids.shape, vocab_size).
-    Raises TypeError for ids that are no integers and ValueError for an id outside 0 .. vocab_size - 1.
+    ids: integer tensor (or list) of any shape; returns float32, shape (*ids.shape, vocab_size).
+    Raises TypeError for ids that aren't integers and ValueError for an id outside 0 .. vocab_size - 1.
     """
     check_size("vocab_size", vocab_size)
+    ids = as_ids(ids)
     check_ids(ids, vocab_size)
     return torch.zeros(*ids.shape, vocab_size, device=ids.device).scatter_(-1, ids.long().unsqueeze(-1), 1.0)
 
 
-def get_params(vocab_size, num_hiddens, device=None, *, seed=0, input_std=0.01, orthogonal=False):
+def get_params(vocab_size, num_hiddens, device=None, *, seed=0, input_std=1.0, orthogonal=False):
     """The five parameters of the network, each ready for gradients.
 
-    input_std   standard deviation of W_xh: how loud each character is beside the state
+    input_std   standard deviation of W_xh: how much each character counts beside the state
     orthogonal  makes W_hh a random orthogonal matrix, which keeps the length of the state (Saxe et al., 2014);
                 otherwise it's normal with standard deviation 0.01
 
     Returns [W_xh (vocab_size, num_hiddens), W_hh (num_hiddens, num_hiddens), b_h (num_hiddens),
     W_hq (num_hiddens, vocab_size), b_q (vocab_size)], float32. W_hq is normal with standard deviation 0.01, the biases
     are zero. Equal seeds give equal numbers on every device, and neither option changes the other matrices.
+    Raises TypeError or ValueError for sizes below 1, a negative input_std, or a seed that isn't a whole number.
     """
     check_size("vocab_size", vocab_size)
     check_size("num_hiddens", num_hiddens)
     check_seed(seed)
-    rng = torch.Generator().manual_seed(seed)
+    check_number("input_std", input_std, zero=True)
+    rng = torch.Generator().manual_seed(int(seed))
 
     def normal(*shape, std=0.01):
         return torch.randn(*shape, generator=rng) * std
 
     W_xh = normal(vocab_size, num_hiddens, std=input_std)
     W_hh = normal(num_hiddens, num_hiddens)
-    if orthogonal:
-        W_hh = nn.init.orthogonal_(W_hh, generator=rng)
     b_h = torch.zeros(num_hiddens)
     W_hq = normal(num_hiddens, vocab_size)
     b_q = torch.zeros(vocab_size)
+    if orthogonal:  # drawn last: the other matrices are the same with and without it
+        W_hh = nn.init.orthogonal_(W_hh, generator=rng)
     return [param.to(device).requires_grad_() for param in (W_xh, W_hh, b_h, W_hq, b_q)]
 
 
 def init_rnn_state(batch_size, num_hiddens, device=None):
     """The state before the first token: a tuple with one tensor of zeros, (batch_size, num_hiddens)."""
     check_size("batch_size", batch_size)
+    check_size("num_hiddens", num_hiddens)
     return (torch.zeros(batch_size, num_hiddens, device=device),)
 
 
@@ -122,7 +127,7 @@ class RNNModelScratch:
     def __init__(self, vocab_size, num_hiddens, device=None, get_params=get_params,
                  init_state=init_rnn_state, forward_fn=rnn, **init):  # fmt: skip
         self.vocab_size, self.num_hiddens = vocab_size, num_hiddens
-        self.params = get_params(vocab_size, num_hiddens, device, **init)
+        self.params = list(get_params(vocab_size, num_hiddens, device, **init))
         self.init_state, self.forward_fn = init_state, forward_fn
 
     @property
@@ -133,12 +138,18 @@ class RNNModelScratch:
         return self.params
 
     def to(self, device):
-        self.params = [param.detach().to(device).requires_grad_() for param in self.params]
+        """The model itself, on `device`. A parameter that's there already stays the same tensor: optimizers hold it."""
+        for i, param in enumerate(self.params):
+            moved = param.detach().to(device)
+            if moved.device != param.device:
+                self.params[i] = moved.requires_grad_(param.requires_grad)
         return self
 
     def begin_state(self, batch_size, device=None):
         """The state before the first token, for `batch_size` sequences: a tuple, in the parameters' precision."""
         state = self.init_state(batch_size, self.num_hiddens, device or self.device)
+        if isinstance(state, torch.Tensor):  # its sequences would pass for the parts of a tuple
+            raise TypeError("init_state must return a tuple of tensors, not a tensor: is a comma missing, (H,)?")
         return tuple(part.to(self.params[0].dtype) for part in state)
 
     def __call__(self, X, state):
@@ -151,15 +162,18 @@ class RNNModelScratch:
 class RNNModel(nn.Module):
     """The same language model (see LanguageModel) around a recurrent layer of torch.nn: nn.RNN, nn.GRU or nn.LSTM.
 
-    The layer may be deep or bidirectional; it must take vocab_size inputs, time first. The state is a tuple
-    of one tensor, or of two for an LSTM, each (num_directions * num_layers, batch_size, num_hiddens).
+    The layer may be deep; it must take vocab_size inputs, time first. The state is a tuple of one tensor, or of two
+    for an LSTM, each (num_directions * num_layers, batch_size, num_hiddens). A bidirectional layer is accepted with a
+    warning: it reads the very characters that it is asked to predict.
 
-    Raises ValueError for a layer that doesn't fit; calling it, what RNNModelScratch raises.
+    Raises TypeError or ValueError for a layer that doesn't fit; calling it, what RNNModelScratch raises.
     """
 
     def __init__(self, rnn_layer, vocab_size):
         super().__init__()
         check_size("vocab_size", vocab_size)
+        if not isinstance(rnn_layer, (nn.RNN, nn.GRU, nn.LSTM)):
+            raise TypeError(f"rnn_layer must be an nn.RNN, nn.GRU or nn.LSTM, not {type(rnn_layer).__name__}.")
         if rnn_layer.batch_first:
             raise ValueError("rnn_layer reads the batch first, but the course puts time first: drop batch_first=True.")
         if rnn_layer.input_size != vocab_size:
@@ -167,9 +181,16 @@ class RNNModel(nn.Module):
                 f"rnn_layer takes {rnn_layer.input_size} inputs, but the vocabulary has {vocab_size} tokens: "
                 "make the layer with vocab_size as its input_size."
             )
+        if rnn_layer.proj_size:
+            raise ValueError("rnn_layer projects its states, which RNNModel can't read: drop proj_size.")
+        if rnn_layer.bidirectional:
+            warnings.warn("a bidirectional layer sees what it is asked to predict: no perplexity counts.", stacklevel=2)
         self.rnn, self.vocab_size, self.num_hiddens = rnn_layer, vocab_size, rnn_layer.hidden_size
         self.num_directions = 2 if rnn_layer.bidirectional else 1
-        self.linear = nn.Linear(self.num_directions * self.num_hiddens, vocab_size)
+        weight = rnn_layer.weight_hh_l0
+        self.linear = nn.Linear(
+            self.num_directions * self.num_hiddens, vocab_size, device=weight.device, dtype=weight.dtype
+        )
 
     @property
     def device(self):

@@ -93,8 +93,9 @@ class Vocab:
 
     def __init__(self, tokens=(), min_freq=0, reserved_tokens=()):
         for name, value in (("tokens", tokens), ("reserved_tokens", reserved_tokens)):
-            if isinstance(value, str):
-                raise TypeError(f"{name} must be a list of tokens, not a str: tokenize(text) makes one.")
+            if isinstance(value, (str, bytes, torch.Tensor)):
+                kind = type(value).__name__
+                raise TypeError(f"{name} must be a list of tokens, not a {kind}: tokenize(text) makes one.")
         self.token_freqs = Counter(flatten(tokens)).most_common()
         self.reserved_tokens = list(dict.fromkeys(["<unk>", *reserved_tokens]))
         kept = [token for token, freq in self.token_freqs if freq >= min_freq]
@@ -110,13 +111,14 @@ class Vocab:
     def __getitem__(self, tokens):
         """Id of one token, or the list of ids of a list of tokens; unseen tokens have id 0.
 
-        Raises TypeError for a tensor or an array: those hold ids already.
+        Raises TypeError for what can't be a token: a tensor, for example, holds ids already.
         """
         if isinstance(tokens, list):
             return [self[token] for token in tokens]
-        if hasattr(tokens, "tolist"):
+        if not isinstance(tokens, (str, bytes, int, tuple)):
             raise TypeError(
-                "vocab[...] takes a token or a list of tokens, not an array: to_tokens(ids) turns ids back."
+                f"vocab[...] takes a token or a list of tokens, not a {type(tokens).__name__}: "
+                "list(tokens) makes a list, and to_tokens(ids) turns ids back into tokens."
             )
         return self.token_to_idx.get(tokens, self.unk)
 
@@ -151,7 +153,7 @@ def load_corpus(text=None, form="letters", num_train=10_000):
     of the normalised text, `held_out` all that follow (two 1-D tensors of int64 that never overlap).
     The vocabulary is that of the training part; unseen characters of the rest have id 0.
 
-    Raises ValueError if the text is shorter than `num_train`.
+    Raises ValueError if the text is shorter than `num_train`, or `form` is unknown; TypeError if `text` isn't a str.
     """
     tokens = tokenize(normalise(read_text() if text is None else text, form))
     check_whole("num_train", num_train)

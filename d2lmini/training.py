@@ -19,7 +19,7 @@ from .validate import check_ids, check_positive, check_size
 
 PREDICTED = 50  # characters that continue each prefix
 PROBED = 64  # tokens of each sequence that tell whether a model is alive
-# Nats per token. The probability e^-104 is 0 in single precision. States that tanh bounds keep even a ruined model's
+# Nats per token: the probability e^-104 is 0 in single precision. States that tanh bounds keep even a ruined model's
 # loss finite, so the line is drawn here and not at infinity.
 LARGEST_LOSS = 104.0
 
@@ -90,7 +90,7 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
         if state is None or not batches.carries_state:
             state = model.begin_state(X.shape[0])
         loss, state = minibatch_loss(model, X, Y, detach(state), loss_fn)
-        nll = check_loss(loss, lr, theta)
+        nll = check_loss(loss.item(), lr, theta)  # asked for once: on a GPU it waits for all work so far
         for param in params:
             param.grad = None
         loss.backward()
@@ -102,9 +102,8 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     return perplexity(total_nll, num_tokens), num_tokens / (time.perf_counter() - start)
 
 
-def check_loss(loss, lr, theta):
-    """The loss (nats per token) as a float. Raises TrainingDiverged if it isn't a number or above LARGEST_LOSS."""
-    nll = loss.item()  # asked for once: on a GPU it waits for all work so far
+def check_loss(nll, lr, theta):
+    """The loss `nll` (a float, nats per token). Raises TrainingDiverged if it isn't a number or above LARGEST_LOSS."""
     if not nll <= LARGEST_LOSS:
         raise TrainingDiverged(
             f"the loss is {nll}: the updates have become too large (learning rate {lr}, clipping threshold {theta}). "

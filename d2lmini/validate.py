@@ -1,8 +1,9 @@
 """What arguments must be, and what to do when they aren't: an error at once, before anything is computed.
 
-Each function returns nothing when all is well. Whole numbers may also be NumPy's.
+Whole numbers may also be NumPy's, and ids of any integer type.
 """
 
+import math
 import operator
 from numbers import Real
 
@@ -42,16 +43,36 @@ def check_whole(name, value):
         raise TypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__}).")
 
 
+def check_number(name, value, zero=False):
+    """Raise TypeError or ValueError unless `value` is a finite number above 0 (or 0 itself if `zero`)."""
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
+    if not (0 <= value < math.inf if zero else 0 < value < math.inf):
+        raise ValueError(f"{name} must be a number {'of at least' if zero else 'above'} 0, not {value}.")
+
+
+def as_ids(ids):
+    """Ids in a tensor, an array or a list as a tensor. Raises TypeError unless they are integers."""
+    try:
+        tensor = torch.as_tensor(ids)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's three words for "these aren't numbers"
+        raise TypeError(f"ids must be a tensor or a list of integers, not {type(ids).__name__} ({error}).") from None
+    if not isinstance(ids, torch.Tensor) and not tensor.numel():
+        return tensor.long()  # an empty list has no type of its own
+    if tensor.is_floating_point() or tensor.is_complex() or tensor.dtype == torch.bool:
+        raise TypeError(f"ids must be integers, not {tensor.dtype}: encode the text with a Vocab first.")
+    return tensor
+
+
 def check_ids(ids, vocab_size):
     """Raise TypeError or ValueError unless all ids are integers from 0 to vocab_size - 1.
 
     It reads from the device once.
     """
-    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
-        raise TypeError(f"ids must be integers, not {ids.dtype}: encode the text with a Vocab first.")
+    ids = as_ids(ids)
     if not ids.numel():
         return
-    low, high = torch.stack(ids.aminmax()).tolist()
+    low, high = torch.stack(ids.long().aminmax()).tolist()  # long: torch finds no minimum of uint16
     if not 0 <= low <= high < vocab_size:
         raise ValueError(
             f"ids run from {low} to {high}, but the vocabulary has {vocab_size} tokens "
@@ -62,10 +83,10 @@ def check_ids(ids, vocab_size):
 def check_batch(X, state, expected):
     """Raise TypeError or ValueError unless X fits the model's state.
 
-    X: (batch_size, num_steps); state: a tuple of tensors; expected: the state that the model itself begins with
-    for this many sequences, from which shapes, number type and device are read.
+    X: (batch_size, num_steps), its batch_size that of `expected`, the state that the model itself begins with;
+    state: a tuple of tensors, which must have its shapes, number type and device.
     """
-    device = expected[0].device
+    device, dtype = expected[0].device, expected[0].dtype
     if X.device != device:
         raise ValueError(f"X is on {X.device}, but the model is on {device}: move it with X.to({str(device)!r}).")
     if not isinstance(state, tuple) or not all(isinstance(part, torch.Tensor) for part in state):
@@ -78,9 +99,17 @@ def check_batch(X, state, expected):
             f"the state has shape {', '.join(map(str, shapes[0])) or '()'}, but the model needs "
             f"{', '.join(map(str, shapes[1]))} for an X of {X.shape[0]} sequences: use begin_state({X.shape[0]})."
         )
+    for part in state:
+        if (part.device, part.dtype) != (device, dtype):
+            raise ValueError(
+                f"the state is {part.dtype} on {part.device}, but the model is {dtype} on {device}: "
+                f"use begin_state({X.shape[0]})."
+            )
 
 
 def check_X(X):
-    """Raise ValueError unless X has the shape of a minibatch, (batch_size, num_steps), with at least one token."""
+    """Raise TypeError or ValueError unless X is a minibatch: a tensor (batch_size, num_steps) of at least one token."""
+    if not isinstance(X, torch.Tensor):
+        raise TypeError(f"X must be a tensor of ids, not {type(X).__name__}: use torch.tensor(X).")
     if X.dim() != 2 or X.numel() == 0:
         raise ValueError(f"X must have shape (batch_size, num_steps), not {tuple(X.shape)}.")

@@ -133,8 +133,8 @@ def test_saved_faults_are_noticed():
 
 
 def regression(folder, *sources):
-    """Run `pytest @tests/all` as this project does, on a folder with nothing but a notebook of these cells, saved as if they
-    had run without output. Returns (exit code, what pytest printed)."""
+    """Run `pytest @tests/all` as this project does, on a folder with nothing but a notebook of these cells, saved as if
+    they had run without output. Returns (exit code, what pytest printed)."""
     (folder / "tests").mkdir()
     (folder / "notebooks").mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)

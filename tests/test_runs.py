@@ -1,16 +1,13 @@
 """The stored results of notebook 09 are those of the scripts that claim to have made them."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
+import recipes
+import search
 
 from d2lmini.bptt import one_torch_thread
 from d2lmini.text import data_path
-
-import recipes
-import search
 
 
 def stored(name):

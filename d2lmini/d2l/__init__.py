@@ -17,30 +17,8 @@ from statistics import median
 import numpy as np
 import torch
 from torch import (
-    Tensor,
-    abs,
-    arange,
-    cos,
-    cosh,
-    exp,
-    eye,
-    float32,
-    int32,
-    int64,
-    linspace,
-    log,
-    matmul,
-    nn,
-    normal,
-    ones,
-    rand,
-    randn,
-    sin,
-    sinh,
-    stack,
-    tanh,
-    tensor,
-    zeros,
+    Tensor, abs, arange, cos, cosh, exp, eye, float32, int32, int64, linspace, log, matmul, nn, normal, ones,
+    rand, randn, sin, sinh, stack, tanh, tensor, zeros,
 )  # fmt: skip
 
 from .. import batches, book, generate, metrics, model, text, training, validate
@@ -187,6 +165,10 @@ class RNNModel(model.RNNModel):
     """The course's RNNModel, with the arguments of `begin_state` in the book's order and the states of the layers."""
 
     def begin_state(self, device=None, batch_size=1):
+        if isinstance(device, int):
+            raise TypeError(
+                "the book's order is begin_state(device, batch_size); d2lmini's own functions take a d2lmini.RNNModel."
+            )
         return layer_state(self.zeros(batch_size, device))
 
     def forward(self, inputs, state):
