@@ -97,7 +97,8 @@ def test_the_one_style_is_used_and_nothing_else_on_the_page_changes():
     colors = [ax.plot([i])[0].get_color() for i in range(6)]
     assert colors == list(plotting.COLORS)
     assert dict(plt.rcParams) == before
-    assert [*map(float, d2lmini.subplots(2, 3, figsize=(4, 2))[0].get_size_inches())] == [4, 2]
+    figure, axes = d2lmini.subplots(2, 1, figsize=(4, 2), sharex=True)
+    assert tuple(figure.get_size_inches()) == (4, 2) and axes[0].get_shared_x_axes().joined(*axes)
 
 
 @pytest.mark.parametrize("draw", [plot_perplexity, lambda history: plot_perplexities({"": history})])
