@@ -1,5 +1,8 @@
 """Every check recognises wrong answers, with the right hint, and accepts right answers in every style."""
 
+import copy
+import itertools
+import math
 import random
 import re
 import warnings
@@ -171,3 +174,141 @@ def test_the_gru_reference_is_torchs_where_the_two_forms_meet():
             cell.bias_ih[4 * i : 4 * i + 4] = params[3 * gate + 2]
         cell.bias_hh.zero_()
     torch.testing.assert_close(concise.reference_gru(X, H, params), cell(X, H))
+
+
+class Hostile:
+    """An object whose methods all raise."""
+
+    def __getattribute__(self, name):
+        raise ValueError("leave me alone")
+
+    def fail(self, *args):
+        raise ZeroDivisionError("never")
+
+    __len__ = __iter__ = __float__ = __index__ = __eq__ = __repr__ = __str__ = __bool__ = __getitem__ = __array__ = fail
+    __hash__ = None
+
+
+class HostileTensor(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, function, types, args=(), kwargs=None):
+        raise RuntimeError("no operation with me")
+
+
+class HostileText(str):
+    def __len__(self):
+        raise ValueError("no length")
+
+    __eq__ = __repr__ = __str__ = lambda self, *args: 1 / 0
+    __hash__ = str.__hash__
+
+
+class HostileError(Exception):
+    def __str__(self):
+        raise ValueError("no message")
+
+
+class Quit(BaseException):
+    pass
+
+
+def forever():
+    while True:
+        yield 1
+
+
+def breaks_off():
+    yield 1
+    raise ValueError("broken off")
+
+
+def itself():
+    items = [1]
+    items.append(items)
+    return items
+
+
+def deep():
+    items = []
+    for _ in range(1500):
+        items = [items]
+    return items
+
+
+def raises(error):
+    def make():
+        raise error
+
+    return make
+
+
+ODD = [
+    *(lambda value=value: value for value in [
+        None, True, 0, -1, 10**400, -(10**5000), 2.5, math.nan, math.inf, -math.inf, 1j, "", "text", "\ud800\x1b[31m", b"bytes",
+        (), [], {}, set(), {1: 2}, {"a": None}, range(3), range(10**12), ..., NotImplemented, object(), type, int, Hostile,
+        ValueError, ValueError("as a value"), print, np.float32(1), np.int8(3), np.bool_(True), np.datetime64("2020-01-01"),
+        np.zeros(0), np.zeros((2, 3)), np.array("text"), np.array([1, None]), np.array([1j]), np.ma.masked, np.zeros((0, 5)),
+        np.array(["a", "b"]), np.zeros(3, dtype="i4,f8"), np.broadcast_to(0.0, (10**6, 10**6)), "x" * 10**5, [0] * 10**5,
+        [[1], [2, 3]], [None], ["<unk>"], (1, 2), ([], {}), {"<unk>": 0}, [[]], ((),), [b""], [1, "a"], nn.RNN, nn.ReLU(),
+        nn.RNN(2, 3), nn.RNN(5, 4, 2, bias=False, bidirectional=True), nn.GRU(2, 3), nn.LSTM(5, 4), nn.ParameterList(), torch, torch.float32, torch.device("cpu"),
+        torch.Size([2, 3]), Hostile(), HostileText("x"), torch.Generator(),
+    ]),
+    *(lambda value=value: value.clone() for value in [
+        torch.zeros(0), torch.tensor(1.0), torch.tensor(True), torch.tensor(math.nan), torch.zeros(2, 3), torch.ones(1, 1), torch.zeros(3, 0, 2),
+        torch.zeros(2, 3, dtype=torch.int8), torch.zeros(2, dtype=torch.complex64), torch.zeros(2, 3, dtype=torch.bfloat16),
+        torch.zeros(1, dtype=torch.float16), torch.full((3, 4), math.inf), torch.eye(5).to_sparse(), torch.eye(4).to_sparse_csr(),
+        torch.zeros(2, 3, device="meta"), torch.zeros(2, 3, requires_grad=True),
+    ]),
+    lambda: torch.zeros(1).expand(10**9), lambda: torch.zeros(1, 1).expand(10**6, 10**6), lambda: nn.Parameter(torch.ones(2)),
+    lambda: torch.zeros(2, 3).as_subclass(HostileTensor), lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+    forever, breaks_off, itertools.count, itself, deep, lambda: iter([]), lambda: map(str, range(3)), lambda: zip(), lambda: (x for x in [1, None]),
+    lambda: torch.zeros(2, 3) @ torch.zeros(2, 3), lambda: torch.zeros(2)[5], lambda: torch.zeros(2).numpy()[None, 9], lambda: {}["missing"],
+    lambda: torch.zeros(10**9, 10**9), lambda: int("x"), lambda: "é".encode("ascii"), lambda: nn.RNN(2, 3)(torch.zeros(1, 1, 9)),
+    *map(raises, [HostileError(), Quit("now"), SystemExit(3), GeneratorExit(), StopIteration(), RecursionError(), MemoryError(), KeyError(),
+                  NotImplementedError("not here"), AssertionError("a\n" * 500), OverflowError(34, "x"), UserWarning("\x00")]),
+]  # fmt: skip
+
+
+def spoilt(value, rng):
+    """A right result with something done to it."""
+    if isinstance(value, torch.Tensor):
+        with torch.no_grad():
+            change = rng.choice([
+                lambda t: t.double(), lambda t: t.half(), lambda t: t.bfloat16(), lambda t: t.long(), lambda t: t.to_sparse(),
+                lambda t: t * math.nan, lambda t: t[None], lambda t: t.flatten(), lambda t: t[:-1], lambda t: t.numpy(), lambda t: t.tolist(),
+                lambda t: t.to(torch.complex64), lambda t: t.to("meta"), lambda t: -t, lambda t: t.expand(7, *t.shape), lambda t: t + 1,
+                lambda t: t.mT, lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), lambda t: iter(t), lambda t: t.cumsum(0),
+            ])  # fmt: skip
+            return change(value.detach())
+    if isinstance(value, (list, tuple)) and value:
+        items, i = list(value), rng.randrange(len(value))
+        items[i] = rng.choice([lambda x: spoilt(x, rng), lambda x: rng.choice(ODD)()])(items[i])
+        return rng.choice(
+            [list, tuple, iter, lambda items: items[:-1], lambda items: items * 2, lambda items: dict(enumerate(items))]
+        )(items)
+    return rng.choice(
+        [lambda x: [x], lambda x: str(x), lambda x: x * 2, lambda x: (x, x), lambda x: rng.choice(ODD)()]
+    )(value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_check_crashes_whatever_comes_back(name):
+    check, rng, right = copy.copy(getattr(checks, name)), random.Random(name), []
+    cases, check._known = check.cases, {}
+    check.cases = lambda rng: cases(rng)[1:4]  # the others are larger, not odder
+    for i in range(1000):
+        seed, calls = rng.random(), itertools.count()
+
+        def odd(*args, i=i, seed=seed, calls=calls):
+            rng, call = random.Random(seed), next(calls)
+            if i < len(ODD):
+                return ODD[i]()
+            if i % 3 == 0:
+                return rng.choice([tuple, list])(rng.choice(ODD)() for _ in range(rng.randrange(1, 6)))
+            while len(right) <= call:  # what the right answer gave in this call of another check: plausible enough
+                right.append(RIGHT[name][0](*args))
+            return spoilt(right[call], rng)
+
+        text = check.verdict(odd)
+        assert text[0] in "✓✗" and len(text) < 2000, (i, seed)
+        assert all(len(line) <= 88 and line.isprintable() for line in text.splitlines()), (i, text)
