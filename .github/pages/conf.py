@@ -13,15 +13,15 @@ from pathlib import Path
 from docutils import nodes
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests/tools"))
-from frame import PLACEHOLDER, pages, repository  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests"))
+from tools.frame import PLACEHOLDER, pages, repository  # noqa: E402
 
 # A translation is a second tree with the same cell ids: notebooks/de/ with a README.md of its own is built by
 # COURSE_LANGUAGE=de, which also puts Sphinx's own words and its search into that language.
 language = os.environ.get("COURSE_LANGUAGE", "en")
 course = "notebooks" if language == "en" else f"notebooks/{language}"
 root_doc = "README" if language == "en" else f"{course}/README"
-include_patterns = [f"{root_doc}.md", f"{course}/*.ipynb", f"{course}/*.md", "*.md"]
+include_patterns = [f"{course}/*.ipynb", f"{course}/*.md"] + ["*.md"] * (language == "en")
 exclude_patterns = [".*", "build", "d2lmini", "tests"]
 
 project = "A recurrent neural network from scratch"
@@ -36,6 +36,7 @@ html_theme = "furo"
 html_title = project
 html_copy_source = False
 html_show_copyright = False
+html_use_index = False
 templates_path = ["templates"]
 social_picture = ROOT / "notebooks/images/perplexity.png"
 # MathJax comes from a package, in one file, so that no page asks another host for it.
@@ -79,12 +80,11 @@ def link_first_mentions(app, doctree, docname):
     targets = link_targets(app, docname)
     targets = {name: uri for name, uri in targets.items() if uri}  # a notebook doesn't link to itself
     names = "|".join(re.escape(name).replace(r"\ ", r"\s+") for name in sorted(targets, key=len, reverse=True))
-    mention = re.compile(rf"(?<![\w<-])({names})(?=(?:e?s)?(?![\w>-]))", re.IGNORECASE)
+    mention = re.compile(rf"(?<![\w<-])({names})(?:e?s)?(?![\w>-])", re.IGNORECASE)
+    marked = nodes.strong | nodes.emphasis
     for text in list(doctree.findall(nodes.Text)):
-        if (
-            isinstance(text.parent, nodes.paragraph | nodes.strong | nodes.emphasis)
-            and text.parent.parent.tagname != "reference"
-        ):
+        in_paragraph = isinstance(text.parent.parent, nodes.paragraph)
+        if isinstance(text.parent, nodes.paragraph) or (isinstance(text.parent, marked) and in_paragraph):
             text.parent.replace(text, linked(text, mention, targets))
 
 
@@ -92,11 +92,11 @@ def linked(text, mention, targets):
     """The text as a list of nodes, the first mention of each target a link; what is linked leaves `targets`."""
     pieces, end = [], 0
     for found in mention.finditer(text):
-        uri = targets.pop(re.sub(r"\s+", " ", found[0].lower()), None)
+        uri = targets.pop(re.sub(r"\s+", " ", found[1].lower()), None)
         if uri:
             pieces += [
                 nodes.Text(text[end : found.start()]),
-                nodes.reference("", found[0], refuri=uri, classes=["term"]),
+                nodes.reference("", found[0], internal=True, refuri=uri, classes=["term"]),
             ]
             end = found.end()
     return [*pieces, nodes.Text(text[end:])]

@@ -41,8 +41,8 @@ if "google.colab" in sys.modules and importlib.util.find_spec("d2lmini") is None
 if importlib.util.find_spec("d2lmini") is None:
     problem = ImportError(
         f"This notebook's Python has no package d2lmini: {{sys.executable}}\\n"
-        "Choose the course's kernel in the menu Kernel, or run this in the folder of the "
-        f'repository and restart the kernel:\\n"{{sys.executable}}" -m pip install -e .'
+        "Choose the course's kernel in the menu Kernel. Or run this in the folder of\\n"
+        f'the repository and restart the kernel: "{{sys.executable}}" -m pip install -e .'
     )
     problem._render_traceback_ = lambda: [str(problem)]  # the message, no traceback
     raise problem"""
@@ -129,8 +129,7 @@ def move(new, root=ROOT):
     places.append((pages(old), pages(new)))
     for path in [root / "pyproject.toml", *root.glob("*.cff"), *root.glob("*.md")]:
         text = path.read_text(encoding="utf-8")
-        if new != PLACEHOLDER:
-            text = WAITING.sub(r"\1", text)
+        text = WAITING.sub(r"\1", text)
         for before, after in places:
             text = re.sub(rf"{re.escape(before)}(?![\w-])", after, text)
         path.write_text(text, encoding="utf-8", newline="\n")
@@ -158,7 +157,7 @@ def problems(root=ROOT):
 
 def main(arguments):
     if arguments == ["--check"]:
-        return "\n".join(problems())
+        return "\n".join(problems()) or None  # sys.exit("") would be a failure
     if arguments:
         wanted = f'Repository = "{arguments[0].rstrip("/").removesuffix(".git")}"'
         if not ADDRESS.match(wanted):
