@@ -47,18 +47,20 @@ def site(tmp_path_factory):
 
 
 class Page(HTMLParser):
-    """What a page links to, the ids in it, and its <details>."""
+    """What a page links to, its ids, its <details>, and the alternative texts of its pictures."""
 
     def __init__(self, path):
         super().__init__()
         self.path, self.text = path, path.read_text(encoding="utf-8")
-        self.links, self.ids, self.details = [], set(), []
+        self.links, self.ids, self.details, self.alts = [], set(), [], set()
         self.feed(self.text)
 
     def handle_starttag(self, tag, attributes):
         attributes = dict(attributes)
         self.ids |= {attributes[name] for name in ("id", "name") if name in attributes}
         self.links += [attributes[name] for name in ("href", "src") if name in attributes]
+        if tag == "img":
+            self.alts.add(attributes.get("alt"))
         if tag == "details":
             self.details.append(attributes)
 
@@ -116,6 +118,12 @@ def test_solutions_and_hints_are_folded_and_the_installer_is_not_shown(pages):
         folded = sum(cell.source.count("<details>") for cell in cells)
         assert page.details == [{}] * folded, f"{path.stem}: {folded} folded parts, none of them open"
         assert "find_spec" not in page.text and "How to work" not in page.text
+
+
+def test_a_figure_has_the_alternative_text_of_its_cell(pages):
+    for path in NOTEBOOKS:
+        texts = {cell.metadata.mystnb.image.alt for cell in nbformat.read(path, 4).cells if "mystnb" in cell.metadata}
+        assert texts <= page_of(pages, path).alts, path.stem
 
 
 def test_the_first_mention_of_a_term_links_to_its_entry(pages):

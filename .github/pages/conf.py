@@ -47,7 +47,7 @@ html_css_files = ["course.css"]
 html_context = {"repository": None, "social_picture": social_picture.name}
 if repository(ROOT) != PLACEHOLDER:
     html_context["repository"] = repository(ROOT)
-    html_baseurl = pages(repository(ROOT)) + "/"
+    html_baseurl = html_context["site"] = pages(repository(ROOT)) + "/"
 
 
 def glossary_terms():
