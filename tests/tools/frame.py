@@ -46,8 +46,7 @@ if importlib.util.find_spec("d2lmini") is None:
     )
     problem._render_traceback_ = lambda: [str(problem)]  # the message, no traceback
     raise problem"""
-# Relative links work in JupyterLab, on GitHub, and between notebooks in Colab. Colab opens notebooks only.
-PAGES = "[Contents]({0}README.md) · [Symptom guide]({0}notebooks/symptoms.md) · [Glossary]({0}notebooks/glossary.md)"
+# Relative links work in JupyterLab, on GitHub, and between notebooks in Colab, which opens nothing but notebooks.
 IN_COLAB = "  \nIn Colab, use these links for the pages: "
 
 
@@ -88,6 +87,10 @@ def setup(repository):
     return {**cell, "cell_type": "code", "execution_count": None, "outputs": []}
 
 
+def page_links(readme, folder):
+    return f"[Contents]({readme}) · [Symptom guide]({folder}symptoms.md) · [Glossary]({folder}glossary.md)"
+
+
 def links(path, root=ROOT):
     """The last cell of a notebook: where to go from here."""
     paths = notebooks(root)
@@ -95,9 +98,10 @@ def links(path, root=ROOT):
     found = []
     for label, neighbours in ("**Next**", paths[place + 1 :][:1]), ("Previous", paths[:place][-1:]):
         found += [f"{label}: [{title(neighbour)}]({neighbour.name})" for neighbour in neighbours]
-    text = " · ".join([*found, PAGES.format("../").replace("../notebooks/", "")])
+    text = " · ".join([*found, page_links("../README.md", "")])
     if repository(root) != PLACEHOLDER:
-        text += IN_COLAB + PAGES.format(f"https://github.com/{repository(root)}/blob/main/")
+        main = f"https://github.com/{repository(root)}/blob/main"
+        text += IN_COLAB + page_links(f"{main}/README.md", f"{main}/notebooks/")
     return markdown_cell("links", text)
 
 
