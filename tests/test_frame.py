@@ -89,6 +89,16 @@ def test_a_notebook_that_does_not_begin_with_its_title_is_refused(project):
         frame.write(project)
 
 
+def test_the_glossary_is_in_order_and_each_entry_names_its_notebook():
+    text = (ROOT / "notebooks/glossary.md").read_text(encoding="utf-8")
+    entry = re.compile(r"- \*\*(.+?)\*\*: [A-Z].+\. \[Notebook (\d\d)\]\((\2_\w+\.ipynb)\)")
+    entries = [entry.fullmatch(line) for line in text.splitlines() if line.startswith("- ")]
+    assert len(entries) > 70 and all(entries)
+    terms = [found[1].strip("`<>").lower() for found in entries]
+    assert terms == sorted(set(terms))
+    assert {found[3] for found in entries} <= {path.name for path in NOTEBOOKS}
+
+
 # The address.
 
 
