@@ -11,7 +11,7 @@ from .generate import predict, sample, samples
 from .metrics import History, evaluate, perplexity
 from .baselines import KneserNey, baselines
 from .training import TrainingDiverged, Watch, clip_gradients, sgd, train, train_epoch
-from .bptt import RNNModelNumPy, RNNModelTorch
+from .bptt import RNNModelByHand
 from .checkpoints import load_model, save_model
 from .plotting import plot_matrix, plot_perplexities, plot_perplexity, subplots
 

@@ -21,9 +21,8 @@ from d2lmini import (
     History,
     RandomBatches,
     RNNModel,
-    RNNModelNumPy,
     RNNModelScratch,
-    RNNModelTorch,
+    RNNModelByHand,
     SequentialBatches,
     Vocab,
     checkpoints,
@@ -56,8 +55,7 @@ MODELS = {
     "LSTM": lambda: layer(nn.LSTM, bidirectional=True),
     "dropout": lambda: layer(nn.LSTM, num_layers=2, dropout=0.3),
     "double": lambda: layer(nn.GRU).double(),
-    "torch by hand": lambda: RNNModelTorch(len(VOCAB), 8),
-    "NumPy by hand": lambda: RNNModelNumPy(len(VOCAB), 8),
+    "by hand": lambda: RNNModelByHand(len(VOCAB), 8),
 }
 
 

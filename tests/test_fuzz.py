@@ -19,9 +19,8 @@ from d2lmini import (
     History,
     RandomBatches,
     RNNModel,
-    RNNModelNumPy,
     RNNModelScratch,
-    RNNModelTorch,
+    RNNModelByHand,
     SequentialBatches,
     TrainingDiverged,
     Vocab,
@@ -48,7 +47,7 @@ VOCAB = Vocab(list("abcab é"))
 SIZE = len(VOCAB)
 MODELS = [
     RNNModelScratch(SIZE, 3),
-    RNNModelTorch(SIZE, 3),
+    RNNModelByHand(SIZE, 3),
     RNNModelNumPy(SIZE, 3),
     RNNModel(nn.RNN(SIZE, 3), SIZE),
     RNNModel(nn.GRU(SIZE, 3, num_layers=2), SIZE),
@@ -182,7 +181,7 @@ def fuzz_baselines(train_ids, test_ids, vocab_size):
 
 
 def fuzz_train(kind, sampler, tokens, num_epochs, lr, theta, held_out, prefix, every):
-    model = [RNNModelScratch, RNNModelTorch, RNNModelNumPy][kind](SIZE, 2)
+    model = [RNNModelScratch, RNNModelByHand, RNNModelNumPy][kind](SIZE, 2)
     batches = sampler(tokens, 2, 3)
     history = train(model, batches, num_epochs, lr, theta, held_out=held_out, vocab=VOCAB, prefixes=prefix, every=every)
     assert len(history.train_ppl) == num_epochs and history.stopped is None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from d2lmini import RandomBatches, RNNModelTorch, SequentialBatches, Watch, load_corpus, predict, train
+from d2lmini import RandomBatches, RNNModelByHand, SequentialBatches, Watch, load_corpus, predict, train
 
 RESULTS = Path(__file__).parents[2] / "data" / "runs" / "recipes.json"
 SEEDS = (0, 1, 2)
@@ -86,7 +86,7 @@ def run(name, seed=0, num_epochs=500):
     """Train one recipe from a fresh model; B goes on with it for 200 epochs at learning rate 1.3, the cuts fixed."""
     form, Batches, num_steps, lr, theta = RECIPES[name]
     tokens, held_out, vocab = load_corpus(form=form)
-    model, batches = RNNModelTorch(len(vocab), 512, seed=seed), Batches(tokens, 32, num_steps, seed)
+    model, batches = RNNModelByHand(len(vocab), 512, seed=seed), Batches(tokens, 32, num_steps, seed)
     history = train(model, batches, num_epochs, lr, theta, watch=Watch(held_out))
     if name == "B":
         history = train(model, FixedSequential(tokens, 32, num_steps, seed), 200, 1.3, theta, watch=Watch(held_out))

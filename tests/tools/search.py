@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from d2lmini import (
-    RNNModelTorch,
+    RNNModelByHand,
     SequentialBatches,
     Watch,
     baselines,
@@ -39,7 +39,7 @@ def try_setting(num_hiddens, orthogonal, input_std, seed):
     """Train 100 epochs; choose the best one on the validation half of the held-out text, report on its test half."""
     tokens, held_out, vocab = load_corpus()
     half = len(held_out) // 2
-    model = RNNModelTorch(len(vocab), num_hiddens, seed=seed, input_std=input_std, orthogonal=orthogonal)
+    model = RNNModelByHand(len(vocab), num_hiddens, seed=seed, input_std=input_std, orthogonal=orthogonal)
     batches, curve = SequentialBatches(tokens, 32, 35, seed), {}
     for epoch in range(1, 101):
         batches.epoch = epoch
@@ -72,7 +72,7 @@ def train_book(path=None, num_hiddens=256):
     """Train on the first nine tenths of the book; the last tenth is held out."""
     text = read_text(path or download_book())
     tokens, held_out, vocab = load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
-    model = RNNModelTorch(len(vocab), num_hiddens, input_std=1.0, orthogonal=True)
+    model = RNNModelByHand(len(vocab), num_hiddens, input_std=1.0, orthogonal=True)
     batches = SequentialBatches(tokens, 32, 35)
     epoch, curve = 0, {}
     for num_epochs, lr in BOOK_STAGES:
