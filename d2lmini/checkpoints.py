@@ -9,13 +9,13 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
-from .bptt import RNNModelNumPy, RNNModelTorch
+from .bptt import RNNModelByHand
 from .files import check_writable, read_file, write_file
 from .model import RNNModel, RNNModelScratch, rnn
 from .text import Vocab
 
 SCRATCH_NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")  # users' files have them: they stay for ever
-CLASSES = {"RNNModelScratch": RNNModelScratch, "by hand, torch": RNNModelTorch, "by hand, numpy": RNNModelNumPy}
+CLASSES = {"RNNModelScratch": RNNModelScratch, "RNNModelByHand": RNNModelByHand}
 LAYERS = {"nn.RNN": nn.RNN, "nn.GRU": nn.GRU, "nn.LSTM": nn.LSTM}
 LAYER_OPTIONS = {"input_size": int, "hidden_size": int, "num_layers": int, "nonlinearity": str, "bias": bool,
                  "batch_first": bool, "dropout": float, "bidirectional": bool}  # fmt: skip
@@ -202,9 +202,10 @@ def build_model(path, description, tensors):
         with torch.device("meta"):  # shapes without memory: a file that claims absurd sizes costs nothing
             expected = {name: torch.empty(shape, dtype=dtype) for name, shape in zip(SCRATCH_NAMES, shapes)}
         check_shapes(path, tensors, expected)
-        params = [tensors[name].requires_grad_() for name in SCRATCH_NAMES]
         cls = CLASSES[description.get("class", "RNNModelScratch")]  # the first files had no class
-        return cls(vocab_size, num_hiddens, get_params=lambda *_: params)
+        model = cls(vocab_size, num_hiddens)
+        model.params = [tensors[name].requires_grad_() for name in SCRATCH_NAMES]
+        return model
     options = description["options"]
     check_options(options, len(tensors))
     with torch.device("meta"):

@@ -16,9 +16,7 @@ import stat
 import time
 from pathlib import Path
 
-import torch
-
-LARGEST_HEADER = 100_000_000  # bytes: the safetensors library reads no longer description
+LARGEST_TEXT = 99_000_000  # bytes: safetensors reads up to 100 MB of description, the table of tensors included
 ONE_DAY = 24 * 60 * 60  # seconds
 
 
@@ -40,8 +38,7 @@ def write_atomically(path, data):
             file.close()  # Windows moves no open file
             os.replace(partial, path)
     except OSError as error:
-        kept = "the file that was there is unchanged" if path.is_file() else "nothing was written"
-        raise not_written(path, error, kept) from error
+        raise not_written(path, error) from error
 
 
 def check_writable(path):
@@ -56,11 +53,12 @@ def check_writable(path):
         with new_partial(path):  # only trying tells
             pass
     except OSError as error:
-        raise not_written(path, error, "nothing was written") from error
+        raise not_written(path, error) from error
 
 
-def not_written(path, error, kept):
+def not_written(path, error):
     """The error to raise instead of `error`: it names the file, what is there now, and what to do."""
+    kept = "the file that was there is unchanged" if path.is_file() else "nothing was written"
     text = f"could not write {path.name}: {error.strerror or error}; {kept}. Free space or choose another path"
     return OSError(error.errno, text, str(path))
 
@@ -107,6 +105,8 @@ def remove_leftovers(path):
 
 def checksum(tensors, text):
     """SHA-256 over a JSON text and the names, types, shapes and bytes of the tensors, as a hexadecimal str."""
+    import torch  # loaded when first used: a copy of the notebooks needs none of it
+
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -125,14 +125,13 @@ def write_file(path, tensors, description):
     check_kind(path, description["kind"])
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(description)
-    data = save(tensors, metadata={"d2lmini": text, "sha256": checksum(tensors, text)})
-    size = int.from_bytes(data[:8], "little")
-    if size > LARGEST_HEADER:
+    size = len(json.dumps(text))  # in the file it is a text inside of a JSON text
+    if size > LARGEST_TEXT:
         raise ValueError(
-            f"the description of this {description['kind']} has {size:,} bytes, but a file can hold only "
-            f"{LARGEST_HEADER:,}: the vocabulary or the history is too large."
+            f"the description of this {description['kind']} takes {size:,} bytes, but a file can hold only "
+            f"{LARGEST_TEXT:,}: the vocabulary or the history is too large."
         )
-    write_atomically(path, data)
+    write_atomically(path, save(tensors, metadata={"d2lmini": text, "sha256": checksum(tensors, text)}))
 
 
 def check_kind(path, kind):

@@ -174,8 +174,10 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
     far is returned, `stopped` says so. Any exception later carries the History so far as its `.history`.
     Raises TrainingDiverged for a loss that isn't a number or is too large.
     """
-    watch = watch or Watch()
+    watch = Watch() if watch is None else watch
     check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint)
+    if not isinstance(watch, Watch):
+        raise TypeError(f"watch must be a Watch, not {type(watch)}: watch=Watch(held_out=...).")
     watch.check(model)
     history = History()
     if checkpoint is not None:

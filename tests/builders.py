@@ -11,9 +11,9 @@ INTEGERS = ["uint8", "int8", "int16", "int32", "int64"]
 INTEGERS += [name for name in ("uint16", "uint32", "uint64") if hasattr(torch, name)]
 
 
-def sharp_model(vocab_size, seed=0):
+def sharp_model(vocab_size, seed=0, Model=RNNModelScratch):
     """A model with large random weights, whose answer depends on everything it has read."""
-    model = RNNModelScratch(vocab_size, 16, seed=seed, input_std=0.3, orthogonal=True)
+    model = Model(vocab_size, 16, seed=seed, input_std=0.3, orthogonal=True)
     with torch.no_grad():
         model.params[3].mul_(100)
     return model

@@ -1,21 +1,22 @@
-"""What the tests of training, files and checkpoints share: a short text, small models, and a training run of seconds."""
+"""What the tests of training, files and checkpoints share: a short text, small models, a training run of seconds."""
 
 import json
 from dataclasses import asdict
 
+import safetensors.torch
 import torch
 from torch import nn
 
 from d2lmini import (
     RNNModel,
-    RNNModelNumPy,
+    RNNModelByHand,
     RNNModelScratch,
-    RNNModelTorch,
     SequentialBatches,
     Watch,
     load_corpus,
     train,
 )
+from d2lmini.files import checksum
 
 TRAIN, HELD_OUT, VOCAB = load_corpus(num_train=1500)
 TRAIN, HELD_OUT = TRAIN[:600], HELD_OUT[:100]
@@ -38,8 +39,7 @@ MODELS = {
     "LSTM": lambda: layer(nn.LSTM, bidirectional=True),
     "dropout": lambda: layer(nn.LSTM, num_layers=2, dropout=0.3),
     "double": lambda: layer(nn.GRU).double(),
-    "torch by hand": lambda: RNNModelTorch(len(VOCAB), 8),
-    "NumPy by hand": lambda: RNNModelNumPy(len(VOCAB), 8),
+    "by hand": lambda: RNNModelByHand(len(VOCAB), 8),
 }
 
 
@@ -63,6 +63,23 @@ def results(model, history):
     return json.dumps([numbers, [param.tolist() for param in model.parameters()]])
 
 
+def gru_params(vocab_size, num_hiddens, device):
+    """Nine parameters, as a network of one's own may have."""
+    return [torch.zeros(num_hiddens, num_hiddens, requires_grad=True) for _ in range(9)]
+
+
 def copies(params):
     """The numbers of parameters now, to compare with later."""
     return [param.detach().clone() for param in params]
+
+
+def retouch(path, change, seal=True):
+    """Let `change` alter tensors and description of a file; with `seal`, the SHA-256 is made right again."""
+    data = path.read_bytes()
+    tensors = safetensors.torch.load(data)
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+    description = json.loads(metadata["d2lmini"])
+    change(tensors, description)
+    text = json.dumps(description)
+    sha256 = checksum(tensors, text) if seal else metadata["sha256"]
+    path.write_bytes(safetensors.torch.save(tensors, metadata={"d2lmini": text, "sha256": sha256}))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from d2lmini import RNNModel, RNNModelScratch, Vocab, predict, sample, samples
+from d2lmini import RNNModel, RNNModelByHand, RNNModelScratch, Vocab, predict, sample, samples
 
 TEXT = "time traveller"
 VOCAB = Vocab(list("abcdefghijklmnopqrstuvwxyz "))
@@ -78,10 +78,11 @@ def test_models_of_any_kind_give_the_same_samples_as_one_by_one_characters():
 
 
 @pytest.mark.parametrize("reserved", [[], ["<pad>"], ["<pad>", "<end>"]])
-def test_reserved_tokens_are_never_generated(reserved):
+@pytest.mark.parametrize("Model", [RNNModelScratch, RNNModelByHand])
+def test_reserved_tokens_are_never_generated(Model, reserved):
     vocab = Vocab(VOCAB.idx_to_token[1:], reserved_tokens=reserved)
     for certain in range(len(reserved) + 1):
-        model = builders.sharp_model(len(vocab))
+        model = builders.sharp_model(len(vocab), Model=Model)
         with torch.no_grad():
             model.params[4][certain] = 1e6  # the model is certain of that token
         for text in (predict(model, vocab, TEXT, 50), sample(model, vocab, TEXT, 50, temperature=100)):

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 import sys
 
 import pytest
@@ -19,7 +20,7 @@ from d2lmini import (
     RandomBatches,
     RNNModel,
     RNNModelScratch,
-    RNNModelTorch,
+    RNNModelByHand,
     SequentialBatches,
     TrainingDiverged,
     Vocab,
@@ -278,7 +279,7 @@ class Reads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("theta", [None, 1e-3, 1e3])
-@pytest.mark.parametrize("cls", [RNNModelScratch, RNNModelTorch])
+@pytest.mark.parametrize("cls", [RNNModelScratch, RNNModelByHand])
 def test_a_minibatch_costs_at_most_two_reads_from_the_device(cls, theta, monkeypatch):
     def counted(method):
         def call(self, *args):
@@ -417,6 +418,7 @@ class Untouched(RNNModelScratch):
         ({"updater": 3}, TypeError, r"updater must be a function.*not 3"),
         ({"show": "bars"}, ValueError, 'show must be None, "figure" or "bar", not \'bars\''),
         ({"updater": print, "checkpoint": "unused"}, ValueError, "no optimizer state"),
+        ({"watch": TOKENS}, TypeError, "watch must be a Watch, not"),
         ({"watch": Watch(every=0)}, ValueError, "every must be at least 1"),
         ({"watch": Watch(every=2.5)}, TypeError, "every must be an integer"),
         ({"watch": Watch(prefixes=["ab"])}, ValueError, "needs the vocab"),
@@ -525,9 +527,16 @@ def test_divergence_is_noticed_before_the_update():
     with torch.no_grad():
         model.params[4][0] = 1e4  # a loss that is finite and too large
     before = copies(model.params)
-    with pytest.raises(TrainingDiverged, match="the loss is [0-9]"):
+    with pytest.raises(TrainingDiverged, match=r"the loss is [0-9]"):
         train_epoch(model, data(), 1.0)
     assert equal(model.params, before) and all(param.grad is None for param in model.params)
+
+
+def test_the_line_is_drawn_where_a_probability_is_zero_in_single_precision():
+    assert training.check_loss(104.0, 1, 1) == 104.0 and math.exp(-104) < 2**-149 / 2 < math.exp(-103.9)
+    for loss in (104.01, 1e9, math.inf, math.nan):
+        with pytest.raises(TrainingDiverged, match=f"the loss is {re.escape(str(loss))}: .*rate 3, .*threshold 4"):
+            training.check_loss(loss, 3, 4)
 
 
 def test_a_large_loss_is_no_divergence_yet():
@@ -594,9 +603,9 @@ class Figure:
     log = []  # noqa: RUF012
     breaks_in = None
 
-    def __init__(self, history):
+    def __init__(self, history, num_epochs):
         self.history = history
-        self.note("draw")
+        self.note(f"draw {num_epochs}")
 
     def update(self):
         self.note(f"update {len(self.history.train_ppl)}")
@@ -619,19 +628,19 @@ def figure(monkeypatch):
 
 def test_the_figure_is_drawn_updated_and_closed(figure):
     run(show="figure")
-    assert figure.log == ["draw", "update 5", "update 10", "update 12", "close"]
+    assert figure.log == ["draw 12", *(f"update {epoch}" for epoch in range(1, 13)), "close"]
     figure.log.clear()
     run(), run(show="bar")
     assert figure.log == []
 
 
-@pytest.mark.parametrize(("event", "epochs"), [("draw", 0), ("update 10", 10), ("close", 12)])
+@pytest.mark.parametrize(("event", "epochs"), [("draw 12", 0), ("update 10", 10), ("close", 12)])
 def test_a_figure_that_breaks_loses_nothing(figure, monkeypatch, event, epochs):
     monkeypatch.setattr(Figure, "breaks_in", event)
     with pytest.raises(RuntimeError, match="no ink") as info:
         run(show="figure")
     assert len(info.value.history.train_ppl) == epochs
-    assert event == "draw" or figure.log[-1] == "close"
+    assert event == "draw 12" or figure.log[-1] == "close"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -644,7 +653,7 @@ def test_the_figure_is_closed_whatever_happens(figure, error):
     else:
         with pytest.raises(error):
             train(small_model(), Poisoned(20, fail), 3, 1.0, show="figure")
-    assert figure.log == ["draw", "close"]
+    assert figure.log == ["draw 3", "update 1", "close"]
 
 
 def test_a_progress_bar_counts_the_epochs(capfd):
