@@ -77,6 +77,28 @@ def test_models_of_any_kind_give_the_same_samples_as_one_by_one_characters():
     assert texts == ["".join(VOCAB.to_tokens(row)) for row in ids]
 
 
+class Counts:
+    """A model that counts: it gives its own table of logits away, the same whatever it reads."""
+
+    vocab_size, device = len(VOCAB), torch.device("cpu")
+
+    def __init__(self):
+        self.logits = torch.arange(float(len(VOCAB)))[None]
+
+    def begin_state(self, batch_size):
+        return ()
+
+    def __call__(self, X, state):
+        return self.logits, state
+
+
+def test_generating_never_writes_into_a_models_own_numbers():
+    model = Counts()
+    assert predict(model, VOCAB, "ab", 3) == "ab" + 3 * VOCAB.idx_to_token[-1]
+    sample(model, VOCAB, "ab", 3)
+    assert torch.equal(model.logits, torch.arange(float(len(VOCAB)))[None])
+
+
 @pytest.mark.parametrize("reserved", [[], ["<pad>"], ["<pad>", "<end>"]])
 @pytest.mark.parametrize("Model", [RNNModelScratch, RNNModelByHand])
 def test_reserved_tokens_are_never_generated(Model, reserved):
