@@ -129,6 +129,7 @@ def nonsense(**changes):
         lambda tensors, description: description["vocab"].update(freqs=[1]),
         lambda tensors, description: tensors.clear(),
         lambda tensors, description: tensors.update({name: t.int() for name, t in tensors.items()}),
+        lambda tensors, description: tensors.update({name: t.to(torch.float8_e5m2) for name, t in tensors.items()}),
     ],
 )
 def test_a_model_that_makes_no_sense_is_refused(tmp_path, change):
