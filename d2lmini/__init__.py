@@ -15,7 +15,7 @@ PUBLIC = {
     "metrics": ("History", "evaluate", "perplexity"),
     "counting": ("KneserNey", "baselines"),
     "training": ("TrainingDiverged", "Watch", "clip_gradients", "sgd", "train", "train_epoch"),
-    "bptt": ("RNNModelNumPy", "RNNModelTorch"),
+    "bptt": ("RNNModelByHand",),
     "checkpoints": ("load_model", "save_model"),
     "plotting": ("plot_matrix", "plot_perplexities", "plot_perplexity", "subplots"),
 }

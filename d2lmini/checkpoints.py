@@ -9,13 +9,13 @@ from dataclasses import asdict
 import torch
 from torch import nn
 
-from .bptt import RNNModelNumPy, RNNModelTorch
+from .bptt import RNNModelByHand
 from .files import check_writable, read_file, write_file
 from .model import RNNModel, RNNModelScratch, rnn
 from .text import Vocab
 
 SCRATCH_NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")  # users' files have them: they stay for ever
-CLASSES = {"RNNModelScratch": RNNModelScratch, "RNNModelByHand": RNNModelTorch, "RNNModelNumPy": RNNModelNumPy}
+CLASSES = {"RNNModelScratch": RNNModelScratch, "RNNModelByHand": RNNModelByHand}
 LAYERS = {"nn.RNN": nn.RNN, "nn.GRU": nn.GRU, "nn.LSTM": nn.LSTM}
 LAYER_OPTIONS = {"input_size": int, "hidden_size": int, "num_layers": int, "nonlinearity": str, "bias": bool,
                  "batch_first": bool, "dropout": float, "bidirectional": bool}  # fmt: skip

@@ -1,10 +1,7 @@
 """What the command line does with a model: train it, and let it continue a text."""
 
-import errno
 import io
 import os
-import stat
-import tempfile
 from pathlib import Path
 
 from . import (
@@ -23,7 +20,7 @@ from . import (
 )
 from . import train as train_model
 from .console import ignore, interrupt_once, on_ctrl_c
-from .files import write_atomically
+from .files import check_kind, check_writable, write_atomically
 
 NUM_TRAIN = 10_000  # characters to train on, as in the course; as many again, at most, are held out
 BATCH_SIZE, NUM_STEPS = 32, 35
@@ -34,41 +31,19 @@ PREFIXES = ("time traveller", "traveller")
 # Before anything is computed
 
 
-def check_input(path):
-    """Raise OSError or ValueError unless `path` is a regular file: reading anything else may never end."""
-    mode = os.stat(path).st_mode
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not stat.S_ISREG(mode):
-        raise ValueError(f"{path} is a pipe or a device, not a file: save what it gives as a file first.")
-
-
-def check_output(path):
-    """Raise OSError or ValueError unless a file can be written to `path`: better now than after the training run."""
-    path = Path(os.path.realpath(path))
-    if path.exists():
-        check_input(path)
-    try:
-        # The same name as write_atomically's partial file, because a long name fails only with all that is added to it.
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", suffix=".partial"):
-            pass
-    except OSError as error:
-        advice = f"no file can be written there ({error.strerror}): make its folder, or choose another one"
-        raise OSError(error.errno, advice, str(path)) from error
-
-
 def check_files(options):
     """The paths of the weights and the figure. Raises OSError or ValueError if a file of this run is unusable."""
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     written = {"model": folder / "model.safetensors", "figure": folder / "perplexity.png"}
     for what, path in written.items():
-        check_output(path)
+        check_writable(path)
         for option, other in (("--text", options.text), ("--checkpoint", options.checkpoint)):
             if other is not None and same_file(other, path):
                 raise ValueError(f"{option} {other} is where the {what} will be written: choose another file.")
     if options.checkpoint is not None:
-        check_output(options.checkpoint)
+        check_writable(options.checkpoint)
+    check_kind(written["model"], "model")
     return written.values()
 
 
@@ -92,10 +67,8 @@ def usable_device(name):
 
 def load(path, form):
     """The text (str), normalised and cut to what a run uses, then its (train, held_out, vocab)."""
-    if path is not None:
-        check_input(path)
-        if os.path.getsize(path) > LARGEST_TEXT:
-            raise ValueError(f"{path} is larger than {LARGEST_TEXT:,} bytes; {2 * NUM_TRAIN:,} characters are enough.")
+    if path is not None and os.path.getsize(path) > LARGEST_TEXT:
+        raise ValueError(f"{path} is larger than {LARGEST_TEXT:,} bytes; {2 * NUM_TRAIN:,} characters are enough.")
     text = normalise(read_text(path), form)[: 2 * NUM_TRAIN]
     num_train, needed = min(NUM_TRAIN, len(text) * 4 // 5), BATCH_SIZE * NUM_STEPS + 1
     if num_train < needed:
@@ -187,7 +160,6 @@ def report(history, held_out, prefixes, model, vocab):
 
 def generate(options):
     """Print how a saved model continues a prefix. Returns 0."""
-    check_input(options.file)
     model, vocab = load_model(options.file)
     prefix = options.prefix
     if any(char not in vocab for char in prefix):

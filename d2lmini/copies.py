@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import unquote
 
+from .files import write_atomically
+
 FOLDER = "my-course"  # where a copy is made unless the learner says otherwise
 BACKUPS = "backups"  # a folder in the copy
 LEARNERS = ("stub-", "guess-")  # ids of the cells that the course gives to the learner to fill in
@@ -412,7 +414,5 @@ def renew(path, data, backup):
 
 def store(path, data):
     """Write bytes to a file, all of them or none, and make its folder first."""
-    from .files import write_atomically  # loaded when first used: it brings torch along
-
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, data)

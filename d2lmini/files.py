@@ -16,8 +16,6 @@ import stat
 import time
 from pathlib import Path
 
-import torch
-
 LARGEST_TEXT = 99_000_000  # bytes: safetensors reads up to 100 MB of description, the table of tensors included
 ONE_DAY = 24 * 60 * 60  # seconds
 
@@ -107,6 +105,8 @@ def remove_leftovers(path):
 
 def checksum(tensors, text):
     """SHA-256 over a JSON text and the names, types, shapes and bytes of the tensors, as a hexadecimal str."""
+    import torch  # loaded when first used: a copy of the notebooks needs none of it
+
     digest = hashlib.sha256(text.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -3,12 +3,13 @@
 The model reads the prefix first, to warm up its state; then each character that it gives is its next input.
 """
 
+import math
 from functools import partial
 
 import torch
 
 from .model import reading
-from .validate import check_number, check_seed, check_size
+from .validate import check_positive, check_seed, check_size
 
 
 def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
@@ -86,7 +87,9 @@ def samples(model, vocab, prefix, num_preds, num_samples, temperature=1.0, seed=
     """`num_samples` independent continuations of one prefix, drawn side by side as one batch. Returns list of str."""
     check_size("num_samples", num_samples)
     check_seed(seed)
-    check_number("temperature", temperature)
+    check_positive("temperature", temperature)
+    if temperature == math.inf:
+        raise ValueError("temperature must be a finite number: the largest, 1e300, already draws at random.")
     rng = torch.Generator().manual_seed(int(seed))
 
     def draw(scores):

@@ -10,7 +10,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from .validate import as_ids, check_batch, check_ids, check_number, check_seed, check_size, check_X
+from .validate import as_ids, check_batch, check_ids, check_positive, check_seed, check_size, check_X
 
 # torch sets up its library for tanh in the very first call. When two threads share that call, now and then one of them
 # computes with fewer digits, and no two runs are alike. So the first call is made here, by one thread.
@@ -48,12 +48,12 @@ def get_params(vocab_size, num_hiddens, device=None, *, seed=0, input_std=1.0, o
     Returns [W_xh (vocab_size, num_hiddens), W_hh (num_hiddens, num_hiddens), b_h (num_hiddens),
     W_hq (num_hiddens, vocab_size), b_q (vocab_size)], float32. W_hq is normal with standard deviation 0.01, the biases
     are zero. Equal seeds give equal numbers on every device, and neither option changes the other matrices.
-    Raises TypeError or ValueError for sizes below 1, a negative input_std, or a seed that isn't a whole number.
+    Raises TypeError or ValueError unless sizes and seed are whole numbers, sizes and input_std above 0.
     """
     check_size("vocab_size", vocab_size)
     check_size("num_hiddens", num_hiddens)
     check_seed(seed)
-    check_number("input_std", input_std, zero=True)
+    check_positive("input_std", input_std)
     rng = torch.Generator().manual_seed(int(seed))
 
     def normal(*shape, std=0.01):

@@ -273,13 +273,15 @@ class LiveFigure(LiveDisplay):
         figure = plot_perplexity(self.history)
         (ax,) = figure.axes
         ax.set_xlim(0, self.num_epochs)
-        if self.running:
+        if self.running or len(self.history.train_ppl) < self.num_epochs:
             ax.set_title(self.progress(), loc="left", fontsize=10)
         return figure
 
     def progress(self):
-        """Where the training is: "epoch 40 of 500, about 2 min left"."""
+        """Where the training is: "epoch 40 of 500, about 2 min left", or where it stopped."""
         epoch = len(self.history.train_ppl)
+        if not self.running:
+            return self.history.stopped or f"stopped after {epoch} of {self.num_epochs} epochs"
         if epoch == self.first:
             return f"epoch {epoch} of {self.num_epochs}, waiting for the {'next' if epoch else 'first'} epoch"
         per_epoch = (time.perf_counter() - self.began) / (epoch - self.first)

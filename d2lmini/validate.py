@@ -3,7 +3,6 @@
 Whole numbers may also be NumPy's, and ids of any integer type.
 """
 
-import math
 import operator
 from numbers import Real
 
@@ -41,14 +40,6 @@ def check_whole(name, value):
         whole = False
     if not whole:
         raise TypeError(f"{name} must be an integer, not {value!r} ({type(value).__name__}).")
-
-
-def check_number(name, value, zero=False):
-    """Raise TypeError or ValueError unless `value` is a finite number above 0 (or 0 itself if `zero`)."""
-    if isinstance(value, bool) or not hasattr(value, "__float__"):
-        raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
-    if not (0 <= value < math.inf if zero else 0 < value < math.inf):
-        raise ValueError(f"{name} must be a number {'of at least' if zero else 'above'} 0, not {value}.")
 
 
 def as_ids(ids):

@@ -9,9 +9,8 @@ from torch import nn
 
 from d2lmini import (
     RNNModel,
-    RNNModelNumPy,
+    RNNModelByHand,
     RNNModelScratch,
-    RNNModelTorch,
     SequentialBatches,
     Watch,
     load_corpus,
@@ -40,8 +39,7 @@ MODELS = {
     "LSTM": lambda: layer(nn.LSTM, bidirectional=True),
     "dropout": lambda: layer(nn.LSTM, num_layers=2, dropout=0.3),
     "double": lambda: layer(nn.GRU).double(),
-    "torch by hand": lambda: RNNModelTorch(len(VOCAB), 8),
-    "NumPy by hand": lambda: RNNModelNumPy(len(VOCAB), 8),
+    "by hand": lambda: RNNModelByHand(len(VOCAB), 8),
 }
 
 

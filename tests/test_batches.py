@@ -84,10 +84,9 @@ def test_an_epoch_is_that_of_its_seed_and_number_however_often_it_is_read(Sample
 def test_every_pair_of_seed_and_epoch_has_an_order_of_its_own():
     # seed + epoch would make seed 1's first epoch seed 0's second one; 1 and 12 side by side must not be 11 and 2.
     pairs = [(seed, epoch) for seed in range(13) for epoch in range(1, 13)]
-    orders = {
-        tuple(inputs_of(RandomBatches(torch.arange(301), 2, 3, seed), e)[:, :, 0].flatten() // 3) for seed, e in pairs
-    }
-    assert len({tuple(int(x) for x in order) for order in orders}) == len(pairs)
+    tokens = torch.arange(301)
+    orders = {tuple(inputs_of(RandomBatches(tokens, 2, 3, seed), epoch).flatten().tolist()) for seed, epoch in pairs}
+    assert len(orders) == len(pairs)
 
 
 @pytest.mark.parametrize("Sampler", SAMPLERS)
@@ -171,9 +170,7 @@ def test_tokens_must_be_a_row_of_integers(tokens, message):
         SequentialBatches(tokens, 2, 2)
 
 
-@pytest.mark.parametrize(
-    ("bad", "error"), [(-1, ValueError), (2**64 - 2, ValueError), (1.0, TypeError), ("1", TypeError)]
-)
+@pytest.mark.parametrize(("bad", "error"), [(-1, ValueError), (2**63, ValueError), (1.0, TypeError), ("1", TypeError)])
 def test_seeds_are_whole_numbers_that_torch_takes(bad, error):
     with pytest.raises(error, match="seed must be"):
         RandomBatches(torch.arange(100), 2, 2, bad)

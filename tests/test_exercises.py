@@ -1,24 +1,23 @@
 """The exercises of the notebooks: stub, hints, solution and check belong together and cannot drift apart."""
 
+import ast
 import contextlib
 import functools
 import html
 import io
 import re
+import sys
 from importlib import import_module
 from pathlib import Path
 
 import nbformat
 import pytest
-from wrong_answers import WRONG
 
 from d2lmini import checks
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-NOTEBOOKS = [
-    "00_the_book", "01_one_hot_encoding", "02_parameters", "03_forward_pass", "04_prediction",
-    "05_gradient_clipping", "06_training", "07_concise", "08_gradients_by_hand",
-]  # fmt: skip
+CHECKS = Path(checks.__file__).parent
+NOTEBOOKS = sorted(path.stem for path in FOLDER.glob("*.ipynb") if (CHECKS / f"{path.stem[3:]}.py").exists())
 
 
 def exercises_of(notebook):
@@ -75,8 +74,8 @@ def test_stub_says_not_tried_yet(notebook, name):
     cell = cells(notebook)[f"stub-{name}"]
     assert cell.source.startswith(f"def my_{name}(") and '"""' in cell.source
     assert cell.source.rstrip().endswith(f"raise NotImplementedError\n\n\ncheck.{name}(my_{name})")
-    assert [output.get("text") for output in cell.outputs] == [f"{name}: not tried yet\n"]
-    assert run(cell.source, after_imports(notebook)) == f"{name}: not tried yet\n"
+    assert [output.get("text") for output in cell.outputs] == [f"… {name}: not tried yet\n"]
+    assert run(cell.source, after_imports(notebook)) == f"… {name}: not tried yet\n"
 
 
 @pytest.mark.parametrize("notebook, name", EXERCISES)
@@ -89,19 +88,54 @@ def test_solution_passes_its_check(notebook, name):
     assert stub.startswith(signature), "stub and solution have different arguments"
     namespace = after_imports(notebook)
     run(code, namespace)
-    assert run(f"check.{name}(my_{name})", namespace) == f"{name}: right\n"
+    assert run(f"check.{name}(my_{name})", namespace) == f"✓ {name}: right\n"
 
 
 @pytest.mark.parametrize("notebook, name", EXERCISES)
-def test_hints_are_titled_with_messages_that_learners_see(notebook, name):
+def test_hints_name_what_to_look_at_and_give_nothing_away(notebook, name):
     source = cells(notebook)[f"hints-{name}"].source
     titles = re.findall(r"<summary>Hint (\d+): (.*?)</summary>", source)
     assert len(titles) >= 2 and [int(number) for number, _ in titles] == list(range(1, len(titles) + 1))
     assert source.count("<details>") == source.count("</details>") == len(titles)
     assert "```" not in source, "hints do not give the code away"
-    check = getattr(checks, name)
     for _, title in titles:
-        title = html.unescape(title)
-        causes = [function for function, hint in WRONG[name] if hint == title] or check.wrong.get(title, [])
-        assert causes, f"no wrong answer leads to the message {title!r}"
-        assert check.verdict(causes[0]).endswith(title)
+        assert title[0].islower() and not title.endswith((".", "?")) and len(title) <= 50, title
+        assert html.unescape(title) not in getattr(checks, name).mistakes
+
+
+def code_of(notebook, name):
+    """The solution, and what it knows when it returns: the arguments of a case and its own variables."""
+    (code,) = re.findall(r"^```python\n(.*?)^```$", cells(notebook)[f"solution-{name}"].source, re.M | re.S)
+    namespace = after_imports(notebook)
+    run(code, namespace)
+    known = {}
+
+    def watch(frame, event, arg):
+        if event == "return" and frame.f_code.co_name == f"my_{name}":
+            known.update(frame.f_locals)
+
+    sys.setprofile(watch)
+    try:
+        getattr(checks, name).verdict(namespace[f"my_{name}"])
+    finally:
+        sys.setprofile(None)
+    return namespace, known
+
+
+@pytest.mark.parametrize("notebook, name", EXERCISES)
+def test_code_in_hints_runs_inside_the_solution(notebook, name):
+    namespace, known = code_of(notebook, name)
+    for line in re.findall("`([^`]+)`", cells(notebook)[f"hints-{name}"].source):
+        line = html.unescape(line)
+        try:
+            tree = ast.parse(line + " pass" * line.endswith(":"))
+        except SyntaxError:
+            continue  # part of a regular expression, a shape with dots, ...
+        if not any(isinstance(node, (ast.Call, ast.Assign, ast.For, ast.With)) for node in ast.walk(tree)):
+            continue  # a name or a shape is no line of code
+        try:
+            exec(compile(tree, "<hint>", "exec"), namespace | known)
+        except NameError as error:
+            pytest.fail(f"{line!r} in a hint: {error}")
+        except Exception:
+            continue  # says what not to write, or needs values that the last case doesn't have

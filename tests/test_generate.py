@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from d2lmini import RNNModel, RNNModelNumPy, RNNModelScratch, Vocab, predict, sample, samples
+from d2lmini import RNNModel, RNNModelByHand, RNNModelScratch, Vocab, predict, sample, samples
 
 TEXT = "time traveller"
 VOCAB = Vocab(list("abcdefghijklmnopqrstuvwxyz "))
@@ -78,7 +78,7 @@ def test_models_of_any_kind_give_the_same_samples_as_one_by_one_characters():
 
 
 @pytest.mark.parametrize("reserved", [[], ["<pad>"], ["<pad>", "<end>"]])
-@pytest.mark.parametrize("Model", [RNNModelScratch, RNNModelNumPy])
+@pytest.mark.parametrize("Model", [RNNModelScratch, RNNModelByHand])
 def test_reserved_tokens_are_never_generated(Model, reserved):
     vocab = Vocab(VOCAB.idx_to_token[1:], reserved_tokens=reserved)
     for certain in range(len(reserved) + 1):
@@ -147,7 +147,7 @@ def test_bad_prefixes(prefix, error, message):
     (None, TypeError), (True, TypeError),
 ])  # fmt: skip
 def test_bad_temperatures(temperature, error):
-    with pytest.raises(error, match="temperature must be a number"):
+    with pytest.raises(error, match="temperature must be "):
         sample(sharp_model(), VOCAB, "t", 5, temperature)
 
 

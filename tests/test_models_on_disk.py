@@ -7,7 +7,7 @@ import torch
 from small_runs import MODELS, TRAIN, VOCAB, data, gru_params, layer, retouch, run, scratch
 from torch import nn
 
-from d2lmini import RNNModelScratch, RNNModelTorch, Vocab, evaluate, load_model, predict, sample, save_model, train
+from d2lmini import RNNModelScratch, RNNModelByHand, Vocab, evaluate, load_model, predict, sample, save_model, train
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "dropout"])
@@ -48,7 +48,7 @@ def test_functions_cannot_be_saved(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
-@pytest.mark.parametrize("cls", [RNNModelScratch, RNNModelTorch])
+@pytest.mark.parametrize("cls", [RNNModelScratch, RNNModelByHand])
 def test_a_model_keeps_its_class_and_its_precision(tmp_path, cls, dtype):
     params = [param.detach().to(dtype).requires_grad_() for param in scratch(input_std=0.5).params]
     model = cls(len(VOCAB), 8)

@@ -97,7 +97,8 @@ def test_the_one_style_is_used_and_nothing_else_on_the_page_changes():
     colors = [ax.plot([i])[0].get_color() for i in range(6)]
     assert colors == list(plotting.COLORS)
     assert dict(plt.rcParams) == before
-    assert [*map(float, d2lmini.subplots(2, 3, figsize=(4, 2))[0].get_size_inches())] == [4, 2]
+    figure, axes = d2lmini.subplots(2, 1, figsize=(4, 2), sharex=True)
+    assert tuple(figure.get_size_inches()) == (4, 2) and axes[0].get_shared_x_axes().joined(*axes)
 
 
 @pytest.mark.parametrize("draw", [plot_perplexity, lambda history: plot_perplexities({"": history})])
@@ -399,14 +400,21 @@ def test_durations(seconds, said):
     assert plotting.duration(seconds) == said
 
 
-@pytest.mark.parametrize("stopped, title", [(None, ""), ("interrupted after 30 of 500 epochs",) * 2])
-def test_the_last_picture_tells_nothing_of_the_time(shown, clock, stopped, title):
+@pytest.mark.parametrize(
+    "epochs, stopped, title",
+    [
+        (500, None, ""),
+        (30, None, "stopped after 30 of 500 epochs"),
+        (30, "diverged in epoch 31", "diverged in epoch 31"),
+    ],
+)
+def test_the_last_picture_says_whether_the_run_stopped_and_nothing_of_the_time(shown, clock, epochs, stopped, title):
     live = plotting.LiveFigure(a_history(0), 500)
-    live.history = a_history(30, stopped=stopped)
+    live.history = a_history(epochs, stopped=stopped)
     clock.seconds += 5
     live.close()
     assert shown[0][-1].title == title and shown[0][-1].xlim == (0, 500)
-    assert "training 1.67" in shown[0][-1].texts
+    assert any(text.startswith("training 1.") for text in shown[0][-1].texts)
 
 
 def test_no_figure_of_a_live_display_stays_open(shown):
@@ -479,11 +487,12 @@ def executed(source):
 @pytest.mark.parametrize("before, said", [("", "40 None"), (STOP_BUTTON, "6 interrupted after 6 of 40 epochs")])
 def test_a_live_figure_leaves_one_picture_behind(before, said):
     """In a real kernel, run to the end or stopped by the stop button: one PNG, no second copy, nothing on stderr."""
-    outputs, again = (executed(NOTEBOOK.format(before=before)) for _ in range(2))
+    outputs = executed(NOTEBOOK.format(before=before))
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(pictures) == 1
     assert pictures[0].output_type == "display_data" and pictures[0].data["text/plain"].startswith("<Figure size")
     assert pictures[0].metadata["image/png"]["width"] == pytest.approx(700, abs=30)
     rest = [output for output in outputs if output not in pictures]
     assert [(output.name, output.text) for output in rest] == [("stdout", said + "\n")]
-    assert outputs == again, "run once more, nothing changes"
+    if not before:
+        assert executed(NOTEBOOK.format(before="")) == outputs, "run once more, nothing changes"

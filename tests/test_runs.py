@@ -1,13 +1,13 @@
-"""The stored results of notebook 09 are those of the scripts that claim to have made them."""
+"""The stored results in data/runs are those of the scripts that claim to have made them."""
 
 import json
 
 import pytest
 import recipes
 import search
+import torch
 
-from d2lmini.bptt import one_torch_thread
-from d2lmini.text import data_path
+from d2lmini.book import data_path
 
 
 def stored(name):
@@ -17,32 +17,44 @@ def stored(name):
 @pytest.fixture
 def one_thread():
     """What the scripts set: other sums end elsewhere after many epochs."""
-    with one_torch_thread():
-        yield
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
-def test_every_recipe_is_stored():
+def test_every_recipe_is_stored_with_every_seed():
     assert set(stored("recipes.json")) == set(recipes.RECIPES)
-    assert all(set(result["continuations"]) == set(recipes.PREFIXES) for result in stored("recipes.json").values())
+    for runs in stored("recipes.json").values():
+        assert set(runs) == {str(seed) for seed in recipes.SEEDS}
+        assert all(set(run["continuations"]) == set(recipes.PREFIXES) for run in runs.values())
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in recipes.RECIPES if name != "B"])  # B begins with 500 epochs
 def test_the_first_epochs_of_each_recipe(name, one_thread):
-    again = recipes.run(name, num_epochs=20)
+    again, before = recipes.run(name, seed=0, num_epochs=20), stored("recipes.json")[name]["0"]
     for key in ("train_ppl", "held_out_ppl"):
-        expected = {epoch: stored("recipes.json")[name][key][str(epoch)] for epoch in (10, 20)}
+        expected = {epoch: before[key][str(epoch)] for epoch in (10, 20)}
         assert again[key] == pytest.approx(expected, rel=0.02)
+
+
+def test_every_setting_of_the_search_is_stored():
+    found = {(row["num_hiddens"], row["orthogonal"], row["input_std"], row["seed"]) for row in stored("search.json")}
+    assert found == {(*setting, seed) for setting in search.SETTINGS for seed in (0, 1, 2)}
 
 
 @pytest.mark.slow
 def test_a_setting_of_the_search(one_thread):
+    setting = 64, False, 1.0, 0
     (expected,) = [
-        row for row in stored("search.json") if (row["num_hiddens"], row["lr"], row["W_xh_std"]) == (64, 1, 1)
+        row
+        for row in stored("search.json")
+        if (row["num_hiddens"], row["orthogonal"], row["input_std"], row["seed"]) == setting
     ]
-    again = search.try_setting(64, 1.0, True, 1.0)
-    assert again["choose_ppl"] == pytest.approx(expected["choose_ppl"], rel=0.05)
-    assert again["report_ppl"] == pytest.approx(expected["report_ppl"], rel=0.05)
+    again = search.try_setting(*setting)
+    assert again["validation_ppl"] == pytest.approx(expected["validation_ppl"], rel=0.05)
+    assert again["test_ppl"] == pytest.approx(expected["test_ppl"], rel=0.05)
 
 
 def test_the_book_was_trained_as_the_script_says():

@@ -20,7 +20,7 @@ from d2lmini import (
     RandomBatches,
     RNNModel,
     RNNModelScratch,
-    RNNModelTorch,
+    RNNModelByHand,
     SequentialBatches,
     TrainingDiverged,
     Vocab,
@@ -300,7 +300,7 @@ class Reads(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("theta", [None, 1e-3, 1e3])
-@pytest.mark.parametrize("cls", [RNNModelScratch, RNNModelTorch])
+@pytest.mark.parametrize("cls", [RNNModelScratch, RNNModelByHand])
 def test_a_minibatch_costs_at_most_two_reads_from_the_device(cls, theta, monkeypatch):
     def counted(method):
         def call(self, *args):

@@ -1,13 +1,20 @@
 """Checks of notebook 07: a step of a GRU, a step of an LSTM, and the same network as a layer of torch.nn."""
 
-from functools import partial
-
-import numpy as np
 import torch
 from torch import nn
 
-from .engine import Check, Problem, hot, ids, normal
 from .forward_pass import network
+from .judge import Check, Flaw, Parts, Unread, describe, hot, ids, normal, with_gradients
+
+NO_BIAS = "Did you forget the biases?"
+GATES_TANH = "Did you use tanh for the gates? They take sigmoid."
+GATES_LINEAR = "Did you forget the sigmoid of the gates?"
+TANH_MISSING = "Did you forget tanh in the candidate?"
+SIGMOID_CANDIDATE = "Did you use sigmoid for the candidate? It takes tanh."
+
+
+def same_value(A):
+    return A
 
 
 def gated(rng, vocab_size, num_hiddens, num_gates):
@@ -16,70 +23,86 @@ def gated(rng, vocab_size, num_hiddens, num_gates):
     return [normal(rng, *shape, std=0.8) for _ in range(num_gates) for shape in [(n, h), (h, h), (h,)]]
 
 
-def triples(params, bias=True, transpose=False):
+SIZES = [  # of the inputs: in words, batch_size, vocab_size, num_hiddens, scale of the states
+    ("", 1, 2, 3, 1.0), ("states of zeros, ", 2, 5, 4, 0.0), ("", 3, 5, 4, 1.0), ("large states, ", 2, 3, 4, 30.0),
+    ("", 60, 17, 8, 1.0),
+]  # fmt: skip
+
+
+def triples(params, bias, transpose, old, new):
     """The parameters as one triple per gate."""
     for W_x, W_h, b in zip(params[0::3], params[1::3], params[2::3]):
-        yield W_x, W_h.T if transpose else W_h, b if bias else 0 * b
+        yield new * W_x, old * (W_h.T if transpose else W_h), bias * b
 
 
-def gru(X, H, params, swap=False, reset="before", squash=torch.tanh, gates=torch.sigmoid, order=(0, 1), **mistake):
+def gru(X, H, params, *, mix="Z keeps", reset="before", squash=torch.tanh, gates=torch.sigmoid, order=(0, 1), bias=1,
+        transpose=False, old=1, new=1):  # fmt: skip
     """A step of a gated recurrent unit, with places to go wrong."""
-    *first, (W_xh, W_hh, b_h) = triples(params, **mistake)
+    *first, (W_xh, W_hh, b_h) = triples(params, bias, transpose, old, new)
     Z, R = (gates(X @ first[i][0] + H @ first[i][1] + first[i][2]) for i in order)
-    old = {"before": (R * H) @ W_hh, "after": R * (H @ W_hh), "no": H @ W_hh}[reset]
-    candidate = squash(X @ W_xh + old + b_h)
-    return Z * candidate + (1 - Z) * H if swap else Z * H + (1 - Z) * candidate
+    kept = {"before": (R * H) @ W_hh, "after": R * (H @ W_hh), "no": H @ W_hh, "1 - R": ((1 - R) * H) @ W_hh}[reset]
+    candidate = squash(X @ W_xh + kept + b_h)
+    return {"Z keeps": Z * H + (1 - Z) * candidate, "Z renews": (1 - Z) * H + Z * candidate, "candidate": candidate,
+            "sum": Z * H + candidate, "both Z": Z * H + Z * candidate, "no H": (1 - Z) * candidate}[mix]  # fmt: skip
 
 
 def reference_gru(X, H, params):
-    """The same in NumPy, with every product written as a sum over indices."""
-    X, H, *params = (a.double().numpy() for a in [X, H, *params])
+    """The same with every product written as a sum over indices, in float64."""
+    X, H, *params = (a.double() for a in [X, H, *params])
 
     def linear(state, i):
-        return np.einsum("bi,ih->bh", X, params[i]) + np.einsum("bj,jh->bh", state, params[i + 1]) + params[i + 2]
+        return torch.einsum("bi,ih->bh", X, params[i]) + torch.einsum("bj,jh->bh", state, params[i + 1]) + params[i + 2]
 
-    Z, R = (1 / (1 + np.exp(-linear(H, i))) for i in (0, 3))
-    return torch.tensor((1 - Z) * np.tanh(linear(R * H, 6)) + Z * H).float()
+    Z, R = (1 / (1 + torch.exp(-linear(H, i))) for i in (0, 3))
+    return torch.lerp(torch.tanh(linear(R * H, 6)), H, Z).float()
 
 
 gru_step = Check(
     "gru_step",
     reference_gru,
     lambda rng: [
-        ("X (3, 5), H (3, 4)", (hot(ids(rng, 5, 3), 5), normal(rng, 3, 4), gated(rng, 5, 4, 3))),
-        ("a state of zeros", (hot(ids(rng, 5, 2), 5), torch.zeros(2, 4), gated(rng, 5, 4, 3))),
-        ("a batch of 1, vocabulary 2", (hot(ids(rng, 2, 1), 2), normal(rng, 1, 3), gated(rng, 2, 3, 3))),
+        (f"{what}X ({b}, {n}), H ({b}, {h})", (hot(ids(rng, n, b), n), scale * normal(rng, b, h), gated(rng, n, h, 3)))
+        for what, b, n, h, scale in SIZES
     ],
+    gru,
     {
-        "Are Z and 1 - Z swapped? Z is the share of the old state that stays.": partial(gru, swap=True),
-        "Is R applied after W_hh, as nn.GRU does it? Here it comes before.": partial(gru, reset="after"),
-        "Is the reset gate R forgotten?": partial(gru, reset="no"),
-        "Is tanh missing in the candidate state?": partial(gru, squash=lambda A: A),
-        "Is sigmoid used for the candidate state? It takes tanh.": partial(gru, squash=torch.sigmoid),
-        "Is tanh used for the gates? They take sigmoid.": partial(gru, gates=torch.tanh),
-        "Is the sigmoid missing in the gates?": partial(gru, gates=lambda A: A),
-        "Are the gates Z and R swapped? The parameters of Z come first.": partial(gru, order=(1, 0)),
-        "Are the biases forgotten?": partial(gru, bias=False),
-        "Are the matrices W_hz, W_hr, W_hh transposed?": partial(gru, transpose=True),
-        "Is this the candidate state only? It is mixed with the old state.": lambda X, H, params: gru(
-            X, H, [p if i != 2 else p - 1e9 for i, p in enumerate(params)]
-        ),
+        "Did you swap Z and 1 - Z? Z is the share of the old state that stays.": {"mix": "Z renews"},
+        "Did you return the candidate only? Mix it with the old state.": {"mix": "candidate"},
+        "Did you forget the factor 1 - Z of the candidate?": [{"mix": "sum"}, {"mix": "both Z"}],
+        "Did you forget Z * H, the part of the old state that stays?": {"mix": "no H"},
+        "Did you apply R after W_hh, as nn.GRU does? Here it comes before.": {"reset": "after"},
+        "Did you forget the reset gate R?": {"reset": "no"},
+        "Did you multiply by 1 - R instead of R?": {"reset": "1 - R"},
+        TANH_MISSING: {"squash": same_value},
+        SIGMOID_CANDIDATE: {"squash": torch.sigmoid},
+        GATES_TANH: {"gates": torch.tanh},
+        GATES_LINEAR: {"gates": same_value},
+        "Did you swap the gates Z and R? The parameters of Z come first.": {"order": (1, 0)},
+        NO_BIAS: {"bias": 0},
+        "Did you transpose the matrices W_hz, W_hr, W_hh?": {"transpose": True},
+        "Did you leave out the state in the gates and the candidate?": {"old": 0},
+        "Did you leave out the input in the gates and the candidate?": {"new": 0},
     },
+    run=with_gradients,
 )
 
 
-def lstm(X, H, C, params, order=(0, 1, 2, 3), squash=torch.tanh, out=torch.tanh, gates=torch.sigmoid,
-         forget=True, old=False, **mistake):  # fmt: skip
+def lstm(X, H, C, params, *, order=(0, 1, 2, 3), squash=torch.tanh, out=torch.tanh, gates=torch.sigmoid, forget="F",
+         write="I", shown="new", fed="H", results=lambda H, C: (H, C), bias=1, transpose=False, old=1,
+         new=1):  # fmt: skip
     """A step of long short-term memory, with places to go wrong."""
-    linear = [X @ W_x + H @ W_h + b for W_x, W_h, b in triples(params, **mistake)]
+    fed_state = C if fed == "C" else H
+    linear = [X @ W_x + fed_state @ W_h + b for W_x, W_h, b in triples(params, bias, transpose, old, new)]
     I, F_, O = (gates(linear[i]) for i in order[:3])
-    C_new = (F_ * C if forget else 0) + I * squash(linear[order[3]])
-    return O * out(C if old else C_new), C_new
+    candidate = squash(linear[order[3]])
+    stays = {"F": F_ * C, "no": 0 * C, "all": C, "1 - F": (1 - F_) * C, "1 - I": (1 - I) * C}[forget]
+    C_new = stays + (candidate if write == "all" else I * candidate)
+    return results(O * out(C if shown == "old" else C_new), C_new)
 
 
 def reference_lstm(X, H, C, params):
-    i, f, o, c = triples(params)
-    W_x, W_h, b = (torch.cat([gate[k] for gate in (i, f, c, o)], dim=-1) for k in range(3))
+    gates = [params[3 * i : 3 * i + 3] for i in (0, 1, 3, 2)]  # PyTorch's order: i, f, c, o
+    W_x, W_h, b = (torch.cat([gate[k] for gate in gates], dim=-1) for k in range(3))
     return torch.lstm_cell(X, (H, C), W_x.T, W_h.T, b, torch.zeros_like(b))
 
 
@@ -88,88 +111,111 @@ lstm_step = Check(
     reference_lstm,
     lambda rng: [
         (
-            "X (3, 5), H and C (3, 4)",
-            (hot(ids(rng, 5, 3), 5), normal(rng, 3, 4), normal(rng, 3, 4), gated(rng, 5, 4, 4)),
-        ),
-        ("states of zeros", (hot(ids(rng, 5, 2), 5), torch.zeros(2, 4), torch.zeros(2, 4), gated(rng, 5, 4, 4))),
-        (
-            "a batch of 1, vocabulary 2",
-            (hot(ids(rng, 2, 1), 2), normal(rng, 1, 3), normal(rng, 1, 3), gated(rng, 2, 3, 4)),
-        ),
+            f"{what}X ({b}, {n}), H and C ({b}, {h})",
+            (hot(ids(rng, n, b), n), scale * normal(rng, b, h), scale * normal(rng, b, h), gated(rng, n, h, 4)),
+        )
+        for what, b, n, h, scale in SIZES
     ],
+    lstm,
     {
-        "Is tanh missing in H = O * tanh(C)?": partial(lstm, out=lambda C: C),
-        "Is the old C used for H? Take the new one.": partial(lstm, old=True),
-        "Are the gates I and F swapped? The parameters of I come first.": partial(lstm, order=(1, 0, 2, 3)),
-        "Are the parameters taken in another order? It is i, f, o, c; nn.LSTM has i, f, c, o.": [
-            partial(lstm, order=(0, 1, 3, 2)),
-            partial(lstm, order=(0, 2, 1, 3)),
-            partial(lstm, order=(2, 1, 0, 3)),
+        "Did you forget tanh in H = O * tanh(C)?": {"out": same_value},
+        "Did you use the old C for H? Take the new one.": {"shown": "old"},
+        "Did you swap the gates I and F? The parameters of I come first.": {"order": (1, 0, 2, 3)},
+        "Did you take the parameters in another order? It is i, f, o, c; nn.LSTM has i, f, c, o.": [
+            {"order": (0, 1, 3, 2)},
+            {"order": (0, 2, 1, 3)},
+            {"order": (2, 1, 0, 3)},
+            {"order": (1, 2, 0, 3)},
+            {"order": (2, 0, 1, 3)},
         ],
-        "Is the forget gate F forgotten, F * C?": [
-            partial(lstm, forget=False),
-            lambda X, H, C, params: (lambda O, new: (O * torch.tanh(new + C), new + C))(
-                *(lambda H_, new: (H_ / torch.tanh(new), new))(*lstm(X, H, C, params, forget=False))
-            ),
-        ],
-        "Is sigmoid used for the candidate cell? It takes tanh.": partial(lstm, squash=torch.sigmoid),
-        "Is tanh missing in the candidate cell?": partial(lstm, squash=lambda A: A),
-        "Is tanh used for the gates? They take sigmoid.": partial(lstm, gates=torch.tanh),
-        "Is the order of the results C, H? It is (H, C).": lambda X, H, C, params: lstm(X, H, C, params)[::-1],
-        "Are the biases forgotten?": partial(lstm, bias=False),
-        "Are the matrices W_hi, W_hf, W_ho, W_hc transposed?": partial(lstm, transpose=True),
+        "Did you forget the forget gate F in F * C?": [{"forget": "no"}, {"forget": "all"}],
+        "Did you multiply C by 1 - F or by 1 - I? It is multiplied by F.": [{"forget": "1 - F"}, {"forget": "1 - I"}],
+        "Did you forget the input gate I of the candidate?": {"write": "all"},
+        "Did you feed C to the gates? They read X and H.": {"fed": "C"},
+        SIGMOID_CANDIDATE: {"squash": torch.sigmoid},
+        TANH_MISSING: {"squash": same_value},
+        GATES_TANH: {"gates": torch.tanh},
+        GATES_LINEAR: {"gates": same_value},
+        "Did you swap the results? The order is (H, C).": {"results": lambda H, C: (C, H)},
+        NO_BIAS: {"bias": 0},
+        "Did you transpose the matrices W_hi, W_hf, W_ho, W_hc?": {"transpose": True},
+        "Did you leave out the state in the gates and the candidate?": {"old": 0},
+        "Did you leave out the input in the gates and the candidate?": {"new": 0},
     },
+    run=with_gradients,
     parts=("H", "C"),
 )
 
 
 def observe_layer(function, inputs, H, params):
+    """What is in the layer, and what it computes."""
     layer = function(params)
     if not isinstance(layer, nn.RNN):
-        return None if layer is None else Problem("", "type", f"expected an nn.RNN, got {type(layer).__name__}")
-    if layer.batch_first:
-        return Problem("batch_first", "value", "expected False, got True")
-    found = {
-        "nonlinearity": layer.nonlinearity,
-        "number of layers": layer.num_layers,
-        "bidirectional": str(layer.bidirectional),
-    }
-    found |= {"weight_ih_l0": layer.weight_ih_l0, "weight_hh_l0": layer.weight_hh_l0}
-    found["bias_ih_l0 + bias_hh_l0"] = layer.bias_ih_l0 + layer.bias_hh_l0 if layer.bias else "no biases at all"
-    return {**found, "outputs": layer(inputs, H[None])[0]}
+        hint = "Did you forget the return?" if layer is None else ""
+        return Parts({"result": Unread(f"expected an nn.RNN, got {describe(layer)}", hint)})
+    found = Parts({"batch_first": str(layer.batch_first), "nonlinearity": layer.nonlinearity, "biases": str(layer.bias),
+                   "layers": f"{layer.num_layers}{', both directions' * layer.bidirectional}"})  # fmt: skip
+    found |= {name: getattr(layer, name) for name in ("weight_ih_l0", "weight_hh_l0")}
+    if layer.bias:
+        found["bias_ih_l0 + bias_hh_l0"] = layer.bias_ih_l0 + layer.bias_hh_l0
+    if not all(param.requires_grad for param in layer.parameters()):
+        found["requires_grad"] = Flaw(
+            "the layer can't be trained: a parameter takes no gradients", "Copy numbers only."
+        )
+    if found["layers"] == "1" and layer.input_size == inputs.shape[2] and layer.hidden_size == H.shape[1]:
+        found["outputs"] = layer(inputs.transpose(0, 1) if layer.batch_first else inputs, H[None])[0]
+        if layer.batch_first:
+            found["outputs"] = found["outputs"].transpose(0, 1)
+    return found
 
 
-def layer_from(params, bias_hh=0.0, transpose_hh=True, copy=True, **options):
+def layer_from(params, *, copy="W_xh W_hh b_ih b_hh", ih=lambda W: W.T, hh=lambda W: W.T, bias_ih=1.0, bias_hh=0.0,
+               **options):  # fmt: skip
     """An nn.RNN with the parameters of the model from scratch, with places to go wrong."""
     W_xh, W_hh, b_h, *_ = params
     layer = nn.RNN(*W_xh.shape, **options)
     with torch.no_grad():
-        if copy:
-            layer.weight_ih_l0.copy_(W_xh.T)
-            layer.weight_hh_l0.copy_(W_hh.T if transpose_hh else W_hh)
-            layer.bias_ih_l0.copy_(b_h)
+        if "W_xh" in copy:
+            layer.weight_ih_l0.copy_(ih(W_xh))
+        if "W_hh" in copy:
+            layer.weight_hh_l0.copy_(hh(W_hh))
+        if layer.bias and "b_ih" in copy:
+            layer.bias_ih_l0.copy_(bias_ih * b_h)
+        if layer.bias and "b_hh" in copy:
             layer.bias_hh_l0.copy_(bias_hh * b_h)
     return layer
 
 
 to_nn_rnn = Check(
     "to_nn_rnn",
-    layer_from,
+    lambda params: layer_from(params),
     lambda rng: [
-        ("vocabulary 5, 4 hidden units", (hot(ids(rng, 5, 6, 3), 5), normal(rng, 3, 4), network(rng, 5, 4))),
-        ("as many symbols as hidden units", (hot(ids(rng, 4, 3, 2), 4), normal(rng, 2, 4), network(rng, 4, 4))),
-        ("vocabulary 2, one step, a batch of 1", (hot(ids(rng, 2, 1, 1), 2), normal(rng, 1, 3), network(rng, 2, 3))),
+        (
+            f"vocabulary {n}, {h} hidden units",
+            (hot(ids(rng, n, steps, b), n), normal(rng, b, h), network(rng, n, h)),
+        )
+        for n, h, steps, b in [(2, 3, 1, 1), (5, 4, 6, 3), (4, 4, 3, 2), (29, 17, 9, 5)]
     ],
+    layer_from,
     {
-        "Is b_h in both biases? nn.RNN adds bias_ih_l0 and bias_hh_l0.": partial(layer_from, bias_hh=1.0),
-        "Are the parameters not copied into the layer?": partial(layer_from, copy=False),
+        "Is b_h in both biases? nn.RNN adds bias_ih_l0 and bias_hh_l0.": {"bias_hh": 1.0},
+        "Did you set both biases to zero? One of them takes b_h.": {"bias_ih": 0.0},
+        "Did you leave bias_hh_l0 at random? Set it to zero.": {"copy": "W_xh W_hh b_ih"},
+        "Did you leave out b_h, or both biases?": {"copy": "W_xh W_hh"},
+        "Did you make the layer without biases? One of its two takes b_h.": {"bias": False},
+        "Did you forget to copy the parameters into the layer?": {"copy": ""},
+        "Did you forget to copy W_hh?": {"copy": "W_xh b_ih b_hh"},
+        "Did you forget to copy W_xh?": {"copy": "W_hh b_ih b_hh"},
+        "Did you forget to transpose W_hh? nn.RNN multiplies by weight_hh_l0.T.": {"hh": lambda W: W},
+        "Did you reshape W_xh? It must be transposed.": {"ih": lambda W: W.reshape(W.shape[::-1])},
+        "Did you set batch_first? The model from scratch has time first.": {"batch_first": True},
+        "Did you make the layer with ReLU? The model from scratch has tanh.": {"nonlinearity": "relu"},
     },
     run=observe_layer,
     about={
-        "batch_first": "Is batch_first set? The model from scratch has time first.",
-        "nonlinearity": "Is the layer made with ReLU? The model from scratch has tanh.",
-        "weight_ih_l0": "Is W_xh transposed? nn.RNN keeps weight_ih_l0 as (num_hiddens, vocab_size).",
-        "weight_hh_l0": "Is W_hh transposed? nn.RNN multiplies by weight_hh_l0.T.",
-        "bias_ih_l0 + bias_hh_l0": "Is the second bias, bias_hh_l0, set to zero?",
+        "layers": "One layer in one direction is enough.",
+        "weight_ih_l0": "Did you transpose W_xh? nn.RNN keeps weight_ih_l0 as (num_hiddens, vocab_size).",
+        "weight_hh_l0": "Did you copy all of W_hh.T?",
+        "bias_ih_l0 + bias_hh_l0": "Do the two biases add up to b_h?",
     },
 )

@@ -1,21 +1,18 @@
 """Checks of notebook 03: one step, all steps, the last step's logits."""
 
-from functools import partial
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .engine import Check, hot, ids, normal
+from .judge import Check, hot, ids, normal, with_gradients
 from .one_hot_encoding import AXES
 from .parameters import shapes
 
-TANH = "Is tanh missing?"
-BIAS = "Is the bias b_h forgotten?"
-W_HH_TRANSPOSED = "Is W_hh transposed?"
-STATE_IGNORED = "Is the incoming state ignored?"
-NOT_CARRIED = "Is the state carried from step to step?"
-OLD_STATE = "Is the old state returned? The new one is the H of the last step."
+STATE_IGNORED = "Did you ignore the incoming state?"
+NOT_CARRIED = "Did you forget to carry the state from step to step?"
+OLD_STATE = "Did you return the old state? The new one is the H of the last step."
+CUT_OFF = "Did you detach the state inside the loop? The gradient must reach back through all steps."
+OVERWRITTEN = "Did you overwrite one H in each step (H[:] = ...) after keeping it? Make a new tensor in each step."
 
 
 def network(rng, vocab_size, num_hiddens):
@@ -30,55 +27,94 @@ def cell(X, H, params):
     return torch.rnn_tanh_cell(X, H, W_xh.T, W_hh.T, b_h, torch.zeros_like(b_h))
 
 
-def formula(X, H, params, activation=torch.tanh, transpose=False, bias=True):
+def step(X, H, params, *, activation=torch.tanh, transpose=False, bias=1, old=1, new=1, W=None, early=None):
+    """One step, with places to go wrong."""
     W_xh, W_hh, b_h, *_ = params
-    return activation(X @ W_xh + H @ (W_hh.T if transpose else W_hh) + (b_h if bias else 0))
+    from_input, from_state = new * (X @ W_xh), old * (H if W == "none" else H @ (W_hh.T if transpose else W_hh))
+    if early == "bias":
+        return activation(from_input + from_state) + bias * b_h
+    if early == "state":
+        return activation(from_input) + from_state + bias * b_h
+    if early == "each":
+        return activation(from_input) + activation(from_state) + bias * b_h
+    return activation(from_input + from_state + bias * b_h)
 
 
 # The mistakes in one step that every network of this kind can have.
 WRONG_STEPS = {
-    TANH: partial(formula, activation=lambda Z: Z),
-    "Is it sigmoid or ReLU, instead of tanh?": [
-        partial(formula, activation=torch.sigmoid),
-        partial(formula, activation=torch.relu),
-    ],
-    BIAS: partial(formula, bias=False),
-    W_HH_TRANSPOSED: partial(formula, transpose=True),
+    "Did you forget tanh?": {"activation": lambda Z: Z},
+    "Did you use sigmoid or ReLU, instead of tanh?": [{"activation": torch.sigmoid}, {"activation": torch.relu}],
+    "Did you apply tanh twice?": {"activation": lambda Z: torch.tanh(torch.tanh(Z))},
+    "Did you forget the bias b_h?": {"bias": 0},
+    "Did you transpose W_hh?": {"transpose": True},
+    "Did you forget the term of the old state, H @ W_hh?": {"old": 0},
+    "Did you forget the term of the input, X @ W_xh?": {"new": 0},
+    "Did you add H without multiplying it by W_hh?": {"W": "none"},
+    "Did you apply tanh before everything is added?": [{"early": "bias"}, {"early": "state"}, {"early": "each"}],
 }
 
 rnn_step = Check(
     "rnn_step",
     cell,
     lambda rng: [
-        ("X (3, 5), H (3, 4)", (hot(ids(rng, 5, 3), 5), normal(rng, 3, 4), network(rng, 5, 4))),
-        ("a state of zeros", (hot(ids(rng, 5, 2), 5), torch.zeros(2, 4), network(rng, 5, 4))),
-        ("a batch of 1, vocabulary 2", (hot(ids(rng, 2, 1), 2), normal(rng, 1, 3), network(rng, 2, 3))),
-        ("a single hidden unit", (hot(ids(rng, 4, 2), 4), normal(rng, 2, 1), network(rng, 4, 1))),
+        (
+            f"{what}X ({batch_size}, {vocab_size}), H ({batch_size}, {num_hiddens})",
+            (hot(ids(rng, vocab_size, batch_size), vocab_size), scale * normal(rng, batch_size, num_hiddens),
+             network(rng, vocab_size, num_hiddens)),
+        )
+        for what, batch_size, vocab_size, num_hiddens, scale in [
+            ("", 1, 2, 3, 1.0), ("a single hidden unit, ", 2, 4, 1, 1.0), ("a state of zeros, ", 2, 5, 4, 0.0),
+            ("", 3, 5, 4, 1.0), ("", 70, 19, 33, 0.3),
+        ]
     ],
+    step,
     {
         **WRONG_STEPS,
-        "Is the term of the old state, H @ W_hh, forgotten?": lambda X, H, params: formula(X, 0 * H, params),
-        "Is the term of the input, X @ W_xh, forgotten?": lambda X, H, params: formula(0 * X, H, params),
-        "Is H added without being multiplied by W_hh?": lambda X, H, params: torch.tanh(X @ params[0] + H + params[2]),
-        "Is tanh taken before everything is added?": [
-            lambda X, H, params: torch.tanh(X @ params[0] + H @ params[1]) + params[2],
-            lambda X, H, params: torch.tanh(X @ params[0]) + torch.tanh(H @ params[1]) + params[2],
-            lambda X, H, params: torch.tanh(X @ params[0]) + H @ params[1] + params[2],
-        ],
-        "Are these the logits, H @ W_hq + b_q, instead of the new state?": (
-            lambda X, H, params: cell(X, H, params) @ params[3] + params[4]
+        "Did you return the logits, H @ W_hq + b_q, instead of the new state?": (
+            lambda X, H, params: step(X, H, params) @ params[3] + params[4]
         ),
+        "Did you detach the result? Training needs the gradient.": lambda X, H, params: step(X, H.detach(), params),
     },
-)
+    run=with_gradients,
+)  # fmt: skip
 
 
-def unroll(inputs, H, params, step=cell, carry=True):
-    """The states after every step, (num_steps, batch_size, num_hiddens)."""
-    states, first = [], H
-    for X in inputs:
-        H = step(X, H if carry else first, params)
+def unrolled(inputs, state, params, *, carry=True, start=1, detach=0, overwrite=False, steps=lambda inputs: inputs,
+             read="all", order="time", b_q=1, returned="new", after=lambda logits: logits, **mistake):  # fmt: skip
+    """A network over time, with places to go wrong, in its steps as well."""
+    H = start_H = start * state[0]
+    states = []
+    for t, X in enumerate(steps(inputs)):
+        H = step(X, H if carry else start_H, params, **mistake)
         states.append(H)
-    return torch.stack(states)
+        if detach and (t + 1) % detach == 0:
+            H = H.detach()
+    states = torch.stack([H] * len(states) if overwrite else states)
+    logits = states if order == "states" else after(states @ params[3] + b_q * params[4])
+    logits = {"all": logits, "last": logits[-1:], "first": logits[:1], "mean": logits.mean(0, keepdim=True),
+              "last row": logits[-1:, -1:]}[read]  # fmt: skip
+    if order == "batch":
+        logits = logits.transpose(0, 1)
+    if order != "stacked":
+        logits = logits.flatten(0, 1)
+    return logits, (H if returned == "new" else state[0],)
+
+
+WRONG_NETWORKS = {
+    **WRONG_STEPS,
+    NOT_CARRIED: {"carry": False},
+    OVERWRITTEN: {"overwrite": True},
+    "Did you skip the last step?": {"steps": lambda inputs: inputs[:-1]},
+    "Did you skip the first step?": {"steps": lambda inputs: inputs[1:]},
+    "Did you read the text backwards?": {"steps": lambda inputs: inputs.flip(0)},
+    "Did you forget the bias b_q?": {"b_q": 0},
+    "Did you return the hidden states instead of the logits?": {"order": "states"},
+    "Did you apply softmax? Logits are the scores before it.": [
+        {"after": lambda logits: logits.softmax(-1)},
+        {"after": lambda logits: logits.log_softmax(-1)},
+    ],
+    "Did you apply tanh to the logits, too?": {"after": torch.tanh},
+}
 
 
 def library_rnn(params, inputs, H):
@@ -95,56 +131,45 @@ def reference_rnn(inputs, state, params):
     return F.linear(states.flatten(0, 1), params[3].T, params[4]), (states[-1],)
 
 
-def logits_of(states, params):
-    return states @ params[3] + params[4]
-
-
-def wrong_rnn(change=lambda states, params: logits_of(states, params).flatten(0, 1), **mistake):
-    """A network over time with a mistake in its steps, or with other logits."""
-
-    def network(inputs, state, params):
-        states = unroll(inputs, state[0], params, **mistake)
-        return change(states, params), (states[-1],)
-
-    return network
-
-
 rnn = Check(
     "rnn",
     reference_rnn,
     lambda rng: [
-        ("4 steps, batch of 3", (hot(ids(rng, 5, 4, 3), 5), (normal(rng, 3, 6),), network(rng, 5, 6))),
-        ("a state of zeros", (hot(ids(rng, 5, 3, 2), 5), (torch.zeros(2, 4),), network(rng, 5, 4))),
-        ("one step", (hot(ids(rng, 5, 1, 3), 5), (normal(rng, 3, 4),), network(rng, 5, 4))),
-        ("a batch of 1, vocabulary 2", (hot(ids(rng, 2, 5, 1), 2), (normal(rng, 1, 3),), network(rng, 2, 3))),
+        (
+            f"{num_steps} steps, batch of {batch_size}, vocabulary of {vocab_size}, {num_hiddens} hidden units",
+            (hot(ids(rng, vocab_size, num_steps, batch_size), vocab_size),
+             (scale * normal(rng, batch_size, num_hiddens),), network(rng, vocab_size, num_hiddens)),
+        )
+        for num_steps, batch_size, vocab_size, num_hiddens, scale in [
+            (1, 2, 4, 3, 1.0), (2, 1, 2, 3, 1.0), (3, 2, 5, 4, 1.0), (4, 2, 5, 3, 0.0), (14, 3, 5, 6, 1.0),
+            (3, 50, 7, 4, 0.3),
+        ]
     ],
+    unrolled,
     {
-        NOT_CARRIED: wrong_rnn(carry=False),
-        STATE_IGNORED: lambda inputs, state, params: reference_rnn(inputs, (0 * state[0],), params),
-        **{
-            hint: [wrong_rnn(step=step) for step in (steps if isinstance(steps, list) else [steps])]
-            for hint, steps in WRONG_STEPS.items()
+        **WRONG_NETWORKS,
+        STATE_IGNORED: {"start": 0},
+        "Are the rows in the wrong order? All rows of the first step come first.": {"order": "batch"},
+        "Did you stack the steps? Join them to (num_steps * batch_size, vocab_size), as torch.cat does.": {
+            "order": "stacked"
         },
-        "Are the rows in the wrong order? All rows of the first step come first.": wrong_rnn(
-            lambda states, params: logits_of(states, params).transpose(0, 1).flatten(0, 1)
-        ),
-        "Are the steps stacked? Join them to (num_steps * batch_size, vocab_size), as torch.cat does.": wrong_rnn(
-            lambda states, params: logits_of(states, params)
-        ),
-        "Are only the last step's logits returned?": wrong_rnn(lambda states, params: logits_of(states[-1], params)),
-        "Is the bias b_q forgotten?": wrong_rnn(lambda states, params: (states @ params[3]).flatten(0, 1)),
-        "Are these the hidden states instead of the logits?": wrong_rnn(lambda states, params: states.flatten(0, 1)),
-        OLD_STATE: (lambda inputs, state, params: (reference_rnn(inputs, state, params)[0], state)),
+        "Did you return only the last step's logits?": {"read": "last"},
+        OLD_STATE: {"returned": "old"},
+        CUT_OFF: [{"detach": n} for n in (1, 2, 3, 4, 5, 10)],
     },
+    run=with_gradients,
     parts=("logits", "state"),
-    about={"state": "Is the state a tuple with one tensor, (H,)?"},
-)
+    about={"state": "Is the state a tuple with one tensor, (H,)? The comma makes the tuple."},
+    rtol=1e-3,
+    atol=1e-4,
+)  # fmt: skip
 
 
-def read(X, params, step=cell, carry=True):
-    """The states while reading ids X (batch_size, num_steps) from a zero state."""
-    H = torch.zeros(len(X), len(params[1]))
-    return unroll(hot(X.T, len(params[0])), H, params, step, carry)
+def final(X, params, *, turn=lambda X: X.T, read="last", **mistake):
+    """The last logits, with places to go wrong."""
+    turned = turn(X)
+    H = torch.zeros(turned.shape[1], len(params[1]))
+    return unrolled(hot(turned, len(params[0])), (H,), params, read=read, **mistake)[0]
 
 
 def reference_final_logits(X, params):
@@ -156,38 +181,34 @@ final_logits = Check(
     "final_logits",
     reference_final_logits,
     lambda rng: [
-        ("X of shape (3, 5)", (ids(rng, 6, 3, 5), network(rng, 6, 7))),
-        ("as many steps as rows", (ids(rng, 6, 4, 4), network(rng, 6, 5))),
-        ("one step", (ids(rng, 6, 3, 1), network(rng, 6, 5))),
-        ("a batch of 1, vocabulary 2", (ids(rng, 2, 1, 4), network(rng, 2, 3))),
+        (
+            f"X of shape ({batch_size}, {num_steps}), vocabulary of {vocab_size}, {num_hiddens} hidden units",
+            (ids(rng, vocab_size, batch_size, num_steps), network(rng, vocab_size, num_hiddens)),
+        )
+        for batch_size, num_steps, vocab_size, num_hiddens in [
+            (1, 2, 2, 3), (3, 1, 6, 5), (2, 3, 5, 4), (3, 5, 6, 7), (2, 40, 5, 6), (50, 3, 300, 4)
+        ]
     ],
+    final,
     {
-        AXES: [
-            lambda X, params: logits_of(read(X.T, params)[-1], params),
-            lambda X, params: logits_of(read(X.T, params), params).flatten(0, 1)[-len(X) :],
+        AXES: [{"turn": lambda X: X}, lambda X, params: final(X, params, turn=lambda X: X, read="all")[-len(X) :]],
+        "Did you return the logits of all steps? Only the last step's are wanted.": [
+            {"read": "all"},
+            {"read": "all", "order": "stacked"},
+            {"read": "all", "order": "batch"},
         ],
-        "Are these the logits of all steps? Only the last step's are wanted.": [
-            lambda X, params: logits_of(read(X, params), params),
-            lambda X, params: logits_of(read(X, params), params).flatten(0, 1),
+        "Did you take the last row only? The last step has batch_size rows.": [
+            {"read": "last row"},
+            lambda X, params: final(X, params)[-1],
         ],
-        "Is it the last row only? The last step has batch_size rows.": [
-            lambda X, params: logits_of(read(X, params), params).flatten(0, 1)[-1],
-            lambda X, params: logits_of(read(X, params), params).flatten(0, 1)[-1:],
-        ],
-        "Are these the logits of the first step?": lambda X, params: logits_of(read(X, params)[0], params),
-        "Is the mean over the steps taken, instead of the last one?": (
-            lambda X, params: logits_of(read(X, params), params).mean(dim=0)
+        "Did you take the last rows of batch-major logits? There, each text has its steps together.": (
+            lambda X, params: final(X, params, read="all", order="batch")[-len(X) :]
         ),
-        NOT_CARRIED: lambda X, params: logits_of(read(X, params, carry=False)[-1], params),
-        "Is the text read backwards?": lambda X, params: logits_of(read(X.flip(1), params)[-1], params),
-        "Are these probabilities? Logits have no softmax.": (
-            lambda X, params: logits_of(read(X, params)[-1], params).softmax(-1)
-        ),
-        "Are these the hidden states instead of the logits?": lambda X, params: read(X, params)[-1],
-        "Is the bias b_q forgotten?": lambda X, params: read(X, params)[-1] @ params[3],
-        TANH: lambda X, params: logits_of(read(X, params, WRONG_STEPS[TANH])[-1], params),
-        BIAS: lambda X, params: logits_of(read(X, params, WRONG_STEPS[BIAS])[-1], params),
-        W_HH_TRANSPOSED: lambda X, params: logits_of(read(X, params, WRONG_STEPS[W_HH_TRANSPOSED])[-1], params),
+        "Did you return the logits of the first step?": {"read": "first"},
+        "Did you average over the steps, instead of taking the last one?": {"read": "mean"},
+        # Without the old state it is NOT_CARRIED, and what is overwritten isn't asked for.
+        **{hint: made for hint, made in WRONG_NETWORKS.items() if made not in ({"old": 0}, {"overwrite": True})},
     },
     rtol=1e-3,
-)
+    atol=1e-4,
+)  # fmt: skip

@@ -6,19 +6,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .engine import Check, Problem, normal
+from .judge import Check, normal
 
-PARTS_ADDED = "Are the norms of the parts added? Add the squares, and take one root."
-EACH_ITS_OWN = "Is each gradient clipped by its own norm? They share one norm."
-SCALED_UP = "Are small gradients scaled up? Without min(1, ...) the norm always becomes theta."
+PARTS_ADDED = "Did you add the norms of the parts? Add the squares, and take one root."
+NO_ROOT = "Did you forget the square root?"
+EACH_ITS_OWN = "Did you clip each gradient by its own norm? They share one norm."
+SCALED_UP = "Did you scale small gradients up? Without min(1, ...) the norm always becomes theta."
 
 
 def flat(grads):
     return torch.cat([grad.flatten() for grad in grads]).double()
-
-
-def sum_of_squares(grads):
-    return float((flat(grads) ** 2).sum())
 
 
 def vectors(*rows):
@@ -26,40 +23,84 @@ def vectors(*rows):
 
 
 def gradients(rng, std=1.0):
-    return [normal(rng, *shape, std=std) for shape in [(3, 4), (4, 4), (4,), (4, 3), (3,)]]
+    """Five gradients; one of them is a transposed tensor, as gradients can be."""
+    grads = [normal(rng, *shape, std=std) for shape in [(5, 3), (3, 3), (3,), (5, 3), (5,)]]
+    return [*grads[:3], grads[3].T, grads[4]]
 
+
+NORMS = {  # what of the parts becomes the joint norm
+    "joint": lambda parts, norm: norm(torch.cat(parts)),
+    "means": lambda parts, norm: math.sqrt(sum(float((part**2).mean()) for part in parts)),
+    "added": lambda parts, norm: sum(norm(part) for part in parts),
+    "mean": lambda parts, norm: sum(norm(part) for part in parts) / len(parts),
+    "largest": lambda parts, norm: max(norm(part) for part in parts),
+    "first": lambda parts, norm: norm(parts[0]),
+    "last": lambda parts, norm: norm(parts[-1]),
+    "but the last": lambda parts, norm: norm(torch.cat(parts[:-1])) if len(parts) > 1 else 0.0,
+}
+
+
+def joint(grads, *, over="joint", of=torch.square, total=torch.sum, root=math.sqrt):
+    """The joint norm, with places to go wrong."""
+    return NORMS[over]([grad.flatten().double() for grad in grads], lambda part: root(float(total(of(part)))))
+
+
+WRONG_NORMS = {
+    PARTS_ADDED: {"over": "added"},
+    NO_ROOT: {"root": lambda total: total},
+    "Did you average the norms of the parts?": {"over": "mean"},
+    "Did you take the norm of the largest part only?": {"over": "largest"},
+    "Did you take the norm of the first part only?": {"over": "first"},
+    "Did you take the norm of the last part only?": {"over": "last"},
+    "Did you leave out the last part?": {"over": "but the last"},
+    "Did you average the squares? The norm takes their sum.": [{"total": torch.mean}, {"over": "means"}],
+    "Did you add absolute values, instead of squares?": {"of": torch.abs, "root": lambda total: total},
+    "Did you add the numbers without squaring them?": [
+        {"of": lambda part: part, "root": lambda total: math.sqrt(total) if total >= 0 else math.nan},
+        {"of": lambda part: part, "root": lambda total: total},
+        {"of": lambda part: part, "root": abs},
+    ],
+    "Did you take the largest entry?": {"of": torch.abs, "total": torch.max, "root": lambda total: total},
+}
 
 grad_norm = Check(
     "grad_norm",
     lambda grads: float(torch.linalg.vector_norm(flat(grads))),
     lambda rng: [
-        ("five gradients", (gradients(rng),)),
-        ("[3.0] and [4.0]", (vectors([3.0], [4.0]),)),
+        ("a single number", (vectors(-2.5),)),
+        ("two gradients of one number", (vectors([-3.0], [4.0]),)),
+        ("two gradients, the second larger", (vectors([1.0, -2.0], [[3.0], [-6.0]]),)),
+        ("gradients that are all zero", ([torch.zeros(2, 3), torch.zeros(2)],)),
         ("a single gradient", ([normal(rng, 2, 3)],)),
-        ("gradients that are all zero", ([torch.zeros(2, 2), torch.zeros(2)],)),
+        ("five gradients", (gradients(rng),)),
+        ("five large gradients", (gradients(rng, 1e4),)),
+        (
+            "twelve gradients, one of shape (2, 3, 1, 4)",
+            ([*gradients(rng), *gradients(rng), torch.tensor(1.5), normal(rng, 2, 3, 1, 4)],),
+        ),
     ],
-    {
-        PARTS_ADDED: (lambda grads: float(sum(grad.norm() for grad in grads))),
-        "Is the square root missing?": sum_of_squares,
-        "Is it the norm of the largest part only?": lambda grads: float(max(grad.norm() for grad in grads)),
-        "Is it the norm of the first part only?": lambda grads: float(grads[0].norm()),
-        "Are absolute values added, instead of squares?": lambda grads: float(flat(grads).abs().sum()),
-        "Is it the mean of the squares? The norm takes their sum.": [
-            lambda grads: math.sqrt(sum_of_squares(grads) / flat(grads).numel()),
-            lambda grads: math.sqrt(sum(float((grad**2).mean()) for grad in grads)),
-        ],
-        "Is it the mean of the norms?": lambda grads: float(sum(grad.norm() for grad in grads) / len(grads)),
-        "Is it the largest single entry?": lambda grads: float(flat(grads).abs().max()),
-    },
-)
+    joint,
+    WRONG_NORMS,
+)  # fmt: skip
 
 
-def scaled(grads, factor):
+def clipped(grads, theta, *, each=False, cap=True, upside_down=False, clamp=False, reverse=False, numerator="theta",
+            always_one=False, zero="kept", **mistake):  # fmt: skip
+    """Clipped gradients, with places to go wrong."""
+    if clamp:
+        return [grad.clamp(-theta, theta) for grad in grads]
+    if each:
+        options = {"cap": cap, "upside_down": upside_down, "reverse": reverse, "numerator": numerator, "zero": zero}
+        return [clipped([grad], theta, **options, **mistake)[0] for grad in grads]
+    norm = joint(grads, **mistake)
+    if norm == 0 and zero != "kept":
+        return [grad * (math.nan if zero == "nan" else 1 / norm) for grad in grads]
+    factor = (theta if numerator == "theta" else 1.0) / norm if norm else 1.0
+    if upside_down:
+        factor = 1 / factor
+    if always_one or (cap and (norm > theta if reverse else norm <= theta)):
+        factor = 1.0
     return [grad * factor for grad in grads]
-
-
-def norm(grads):
-    return math.sqrt(sum_of_squares(grads))
 
 
 def reference_clip(grads, theta):
@@ -70,88 +111,83 @@ def reference_clip(grads, theta):
     return [param.grad for param in params]
 
 
-def observe_clip(function, grads, theta, side_effect=False):
-    """The clipped gradients; or, as a case of its own, whether those that were given are still the same."""
-    before = flat(grads)
-    result = function(grads, theta)
-    if side_effect and not torch.equal(flat(grads), before):
-        text = "expected the gradients given to stay as they are, but they have changed"
-        return Problem("", "side effect", text, "Are the gradients changed in place? Return new tensors.")
-    return result
-
-
 clip = Check(
     "clip",
     reference_clip,
     lambda rng: [
-        ("five gradients with a norm above theta 1", (gradients(rng), 1.0)),
-        ("gradients with a norm below theta", (gradients(rng, 0.01), 1.0)),
+        ("a norm below theta", (vectors([0.3, -0.4], [[1.2]]), 2.0)),
+        ("gradients that are all zero", ([torch.zeros(2), torch.zeros(1, 3)], 0.7)),
+        ("a norm of 13, theta 2.6", (vectors([-3.0, 4.0], [12.0]), 2.6)),
+        ("a large and a small gradient", (vectors([30.0, -40.0], [0.3]), 5.0)),
         ("a single gradient, theta 0.5", ([normal(rng, 4, 2)], 0.5)),
-        ("a large and a small gradient", (vectors([30.0, 40.0], [0.3]), 5.0)),
-        ("five other gradients", (gradients(rng), 0.5, True)),
+        ("five gradients with a norm above theta", (gradients(rng), 1.5)),
+        ("five gradients with a norm below theta", (gradients(rng, 0.01), 1.5)),
+        ("five large gradients", (gradients(rng, 1e4), 3.0)),
+        ("twelve gradients", ([*gradients(rng), *gradients(rng), normal(rng, 2, 3), normal(rng, 1, 2, 4, 2)], 2.5)),
     ],
+    clipped,
     {
-        EACH_ITS_OWN: (lambda grads, theta: [grad * min(1.0, theta / float(grad.norm())) for grad in grads]),
-        SCALED_UP: [
-            lambda grads, theta: scaled(grads, theta / norm(grads)),
-            lambda grads, theta: [grad * theta / grad.norm() for grad in grads],
-        ],
-        "Is each number cut to -theta .. theta? That changes the direction.": (
-            lambda grads, theta: [grad.clamp(-theta, theta) for grad in grads]
-        ),
+        EACH_ITS_OWN: {"each": True},
+        SCALED_UP: {"cap": False},
+        "Did you cut each number to -theta .. theta? That changes the direction.": {"clamp": True},
+        "Is the comparison the wrong way round, or max in place of min? Scale only if the norm is above theta.": {
+            "reverse": True
+        },
         "Is the fraction upside down? The factor is theta / norm.": [
-            lambda grads, theta: scaled(grads, max(1.0, norm(grads) / theta)),
-            lambda grads, theta: scaled(grads, min(1.0, norm(grads) / theta)),
-            lambda grads, theta: scaled(grads, norm(grads) / theta if norm(grads) > theta else 1.0),
+            {"upside_down": True},
+            lambda grads, theta: [grad * max(1.0, joint(grads) / theta) for grad in grads],
+            lambda grads, theta: [grad * min(1.0, joint(grads) / theta) for grad in grads],
         ],
-        "Is theta forgotten in the factor? It is theta / norm.": (
-            lambda grads, theta: scaled(grads, 1 / norm(grads) if norm(grads) > theta else 1.0)
-        ),
-        "Is the square root missing in the norm?": (
-            lambda grads, theta: scaled(grads, min(1.0, theta / sum_of_squares(grads)))
-        ),
-        PARTS_ADDED: (lambda grads, theta: scaled(grads, min(1.0, theta / sum(float(grad.norm()) for grad in grads)))),
-        "Is nothing clipped?": lambda grads, theta: grads,
+        "Did you forget theta in the factor? It is theta / norm.": {"numerator": "one"},
+        "Did you divide by zero? Gradients of zero have the norm 0: scale only if the norm is above theta.": [
+            {"zero": "raises"},
+            {"zero": "nan"},
+        ],
+        "Did you return the gradients unclipped?": {"always_one": True},
+        **WRONG_NORMS,
     },
-    run=observe_clip,
 )
 
 
-def dot(a, b):
-    return float(flat(a) @ flat(b))
+def angle(grads_a, grads_b, *, dot="joint", by=("a", "b"), final=lambda value: value, **mistake):
+    """The cosine, with places to go wrong."""
+    if dot == "each":
+        cosines = [angle([a], [b], by=by, **mistake) if a.any() and b.any() else 0.0 for a, b in zip(grads_a, grads_b)]
+        return final(sum(cosines) / len(cosines))
+    first = 1 if dot == "first" else None
+    product = float(flat(grads_a[:first]) @ flat(grads_b[:first]))
+    for name in by:
+        product /= joint(grads_a if name == "a" else grads_b, **mistake)
+    return final(product)
 
 
 cosine = Check(
     "cosine",
-    lambda a, b: float(F.cosine_similarity(flat(a), flat(b), dim=0)),
+    lambda grads_a, grads_b: float(F.cosine_similarity(flat(grads_a), flat(grads_b), dim=0)),
     lambda rng: [
+        ("a list and its opposite", (vectors([1.0, 2.0]), vectors([-1.5, -3.0]))),
+        ("two lists at a right angle", (vectors([1.5], [0.0]), vectors([0.0], [5.0]))),
+        ("a list and its double", (vectors([1.0, 2.0], [[3.0]]), vectors([2.0, 4.0], [[6.0]]))),
+        ("two lists of two gradients", (vectors([1.0, -2.0], [[0.5]]), vectors([0.3, 2.0], [[4.0]]))),
         ("two random lists", (gradients(rng), gradients(rng))),
-        (
-            "a list and its double",
-            ([torch.tensor([1.0, 2.0]), torch.tensor([[3.0]])], [torch.tensor([2.0, 4.0]), torch.tensor([[6.0]])]),
-        ),
-        ("a list and its opposite", (vectors([1.0, 2.0]), vectors([-1.0, -2.0]))),
-        (
-            "two lists at a right angle",
-            ([torch.tensor([1.0]), torch.tensor([0.0])], [torch.tensor([0.0]), torch.tensor([5.0])]),
-        ),
         ("parts of very different sizes", (gradients(rng, 5.0)[:2] + gradients(rng, 0.1)[2:], gradients(rng))),
+        ("large gradients", (gradients(rng, 1e4), gradients(rng, 1e3))),
+        ("lists of ten gradients", (gradients(rng) + gradients(rng), gradients(rng, 0.2) + gradients(rng, 3.0))),
     ],
+    angle,
     {
-        "Is it a mean of the parts' cosines? All parts are one long vector.": lambda a, b: float(
-            sum(F.cosine_similarity(x.flatten(), y.flatten(), dim=0) for x, y in zip(a, b)) / len(a)
-        ),
-        "Is the division by the two norms missing?": dot,
-        "Is only one of the two norms divided by?": [
-            lambda a, b: dot(a, b) / norm(a),
-            lambda a, b: dot(a, b) / norm(b),
-        ],
-        "Are the square roots missing in the norms?": lambda a, b: dot(a, b) / (sum_of_squares(a) * sum_of_squares(b)),
-        "Is the sign lost? Opposite directions have the cosine -1.": lambda a, b: abs(dot(a, b)) / (norm(a) * norm(b)),
-        "Is it the distance, 1 minus the cosine?": lambda a, b: 1 - dot(a, b) / (norm(a) * norm(b)),
-        "Is it the angle? Its cosine is wanted.": lambda a, b: math.acos(
-            max(-1.0, min(1.0, dot(a, b) / (norm(a) * norm(b))))
-        ),
-        PARTS_ADDED: lambda a, b: dot(a, b) / float(sum(x.norm() for x in a) * sum(y.norm() for y in b)),
+        "Did you average the cosines of the parts? All parts are one long vector.": {"dot": "each"},
+        "Did you forget to divide by the two norms?": {"by": ()},
+        "Did you divide by one of the two norms only?": [{"by": ("a",)}, {"by": ("b",)}],
+        "Did you divide by one of the norms twice? Each list has its own.": [{"by": ("a", "a")}, {"by": ("b", "b")}],
+        "Did you lose the sign? Opposite directions have the cosine -1.": {"final": abs},
+        "Did you return the distance, 1 minus the cosine?": {"final": lambda value: 1 - value},
+        "Did you flip the sign?": {"final": lambda value: -value},
+        "Did you return the angle? Its cosine is wanted.": {
+            "final": lambda value: math.acos(max(-1.0, min(1.0, value)))
+        },
+        "Did you use the first part only?": lambda grads_a, grads_b: angle(grads_a[:1], grads_b[:1]),
+        "Did you multiply the first parts only?": {"dot": "first"},
+        **WRONG_NORMS,
     },
 )

@@ -1,14 +1,21 @@
 """Checks of notebook 08: the gradients of softmax, of tanh, and through time."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .engine import Check, hot, ids, normal
-from .forward_pass import W_HH_TRANSPOSED
-from .prediction import OVERFLOW, SOFTMAX_AXIS
+from .judge import Check, Flaw, Parts, hot, ids, normal
+from .prediction import OVERFLOW, SOFTMAX_AXIS, SOFTMAXES
+
+
+def without_autograd(function, *args):
+    """The result, and whether autograd has computed it: then it unpacks what it had saved."""
+    unpacked = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: unpacked.append(1) or tensor):
+        found = Parts({"result": function(*args)})
+    if unpacked:
+        found["way"] = Flaw("autograd computes it", "Write the formula yourself: no backward, no autograd.")
+    return found
 
 
 def cross_entropy_gradient(logits, targets):
@@ -16,96 +23,129 @@ def cross_entropy_gradient(logits, targets):
     return torch.autograd.grad(F.cross_entropy(logits, targets), logits)[0]
 
 
+def probs_minus_hot(
+    logits, targets, *, by="softmax", axis=-1, minus=1, rows="own", divide="both", divisor="rows", sign=1
+):
+    """The gradient of the mean cross-entropy, with places to go wrong."""
+    ones = hot(targets, logits.shape[1])
+    if rows == "all":
+        ones = ones.amax(0).expand_as(ones)
+    n = {"rows": len(logits), "none": 1, "columns": logits.shape[1], "all": logits.numel(), "twice": len(logits) ** 2}
+    probs = SOFTMAXES[by](logits, axis) / (1 if divide == "ones" else n[divisor])
+    return sign * (probs - minus * ones / (1 if divide == "probs" else n[divisor]))
+
+
 softmax_gradient = Check(
     "softmax_gradient",
     cross_entropy_gradient,
     lambda rng: [
-        ("logits (4, 6)", (normal(rng, 4, 6), ids(rng, 6, 4))),
-        ("as many rows as symbols", (normal(rng, 3, 3), ids(rng, 3, 3))),
-        ("a single row, vocabulary 2", (normal(rng, 1, 2), torch.tensor([1]))),
+        ("a single row, vocabulary 2", (torch.tensor([[0.5, -1.2]]), torch.tensor([1]))),
+        ("two rows, vocabulary 3", (torch.tensor([[0.5, -1.2, 0.1], [2.0, 0.3, -0.4]]), torch.tensor([2, 0]))),
         (
             "large logits, up to 1,000",
             (torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 999.0, 1000.0]]), torch.tensor([1, 2])),
         ),
+        ("logits (5, 3), the same target several times", (normal(rng, 5, 3), torch.tensor([2, 0, 2, 2, 0]))),
+        ("logits (4, 6) that are a transposed tensor", (normal(rng, 6, 4).T, ids(rng, 6, 4))),
+        ("200 rows, a vocabulary of 300", (2 * normal(rng, 200, 300), ids(rng, 300, 200))),
     ],
+    probs_minus_hot,
     {
-        "Is the division by the number of rows missing? The loss is a mean.": (
-            lambda logits, targets: len(logits) * cross_entropy_gradient(logits, targets)
-        ),
-        "Is the one at the target not subtracted?": [
-            lambda logits, targets: logits.softmax(-1) / len(logits),
-            lambda logits, targets: logits.softmax(-1),
+        "Did you forget to divide by the number of rows? The loss is a mean.": {"divisor": "none"},
+        "Did you forget to subtract 1 at the target?": {"minus": 0},
+        "Did you add 1 at the target? It is subtracted.": {"minus": -1},
+        "Is the sign the wrong way round? It is probabilities minus one-hot.": {"sign": -1},
+        "Did you divide only one of the two terms by the number of rows? Divide both.": [
+            {"divide": "probs"},
+            {"divide": "ones"},
         ],
-        "Is the sign the wrong way round?": lambda logits, targets: -cross_entropy_gradient(logits, targets),
-        "Is 1 subtracted after the division by the number of rows, or the other way round? Divide both.": [
-            lambda logits, targets: logits.softmax(-1) / len(logits) - hot(targets, logits.shape[1]),
-            lambda logits, targets: logits.softmax(-1) - hot(targets, logits.shape[1]) / len(logits),
+        "Did you divide by something other than the number of rows?": [
+            {"divisor": "columns"},
+            {"divisor": "all"},
+            {"divisor": "twice"},
         ],
-        "Is it divided by all entries? Only the number of rows counts.": [
-            lambda logits, targets: cross_entropy_gradient(logits, targets) / logits.shape[1],
-        ],
-        SOFTMAX_AXIS: lambda logits, targets: (logits.softmax(0) - hot(targets, logits.shape[1])) / len(logits),
-        "Are these logits instead of probabilities? The softmax is missing.": (
-            lambda logits, targets: (logits - hot(targets, logits.shape[1])) / len(logits)
-        ),
-        OVERFLOW: lambda logits, targets: (
-            (logits.exp() / logits.exp().sum(-1, keepdim=True) - hot(targets, logits.shape[1])) / len(logits)
-        ),
-        "Is only the target's column changed in all rows? Pair each row with its own target.": (
-            lambda logits, targets: (logits.softmax(-1) - hot(targets, logits.shape[1]).amax(0)) / len(logits)
-        ),
+        SOFTMAX_AXIS: {"axis": 0},
+        "Did you forget the softmax?": {"by": "none"},
+        "Did you take logarithms of probabilities (log_softmax)?": {"by": "log"},
+        "Did you use sigmoid? Cross-entropy over a vocabulary has softmax.": {"by": "sigmoid"},
+        OVERFLOW: {"by": "unsafe"},
+        "Did you change the targets' columns in all rows? Pair each row with its own target.": {"rows": "all"},
     },
+    run=without_autograd,
+    any_float=True,
+    atol=1e-6,
 )
 
 
 def reference_tanh_backward(dH, H):
-    Z = torch.atanh(H.double()).requires_grad_()
-    return torch.autograd.grad((torch.tanh(Z) * dH).sum(), Z)[0].float()
+    return torch.ops.aten.tanh_backward(dH, H)
+
+
+def through_tanh(dH, H, *, of=lambda H: H, power=2, minus=1, keep=1, by="product", sign=1):
+    """The gradient through tanh, with places to go wrong."""
+    slope = keep - minus * of(H) ** power
+    return sign * {"product": dH * slope, "quotient": dH / slope, "slope": slope, "sum": dH + slope}[by]
 
 
 tanh_backward = Check(
     "tanh_backward",
     reference_tanh_backward,
     lambda rng: [
-        ("shape (3, 4)", (normal(rng, 3, 4), torch.tanh(normal(rng, 3, 4)))),
+        ("a batch of 1 with one hidden unit", (torch.tensor([[1.5]]), torch.tensor([[-0.6]]))),
+        ("a state of 0.99", (torch.tensor([[1.0, -2.0]]), torch.full((1, 2), 0.99))),
+        ("shape (2, 3)", (normal(rng, 2, 3), torch.tensor([[0.2, -0.6, 0.9], [-0.3, 0.5, -0.8]]))),
         ("a state of zeros", (normal(rng, 2, 3), torch.zeros(2, 3))),
-        ("a state of 0.99", (torch.ones(1, 2), torch.full((1, 2), 0.99))),
-        ("a batch of 1 with one hidden unit", (normal(rng, 1, 1), torch.tanh(normal(rng, 1, 1)))),
+        ("a saturated state, exactly 1 and -1", (torch.tensor([[2.0, 3.0, -1.0]]), torch.tensor([[1.0, -1.0, 0.5]]))),
+        ("tensors of shape (3, 4) that are transposed", (normal(rng, 4, 3).T, torch.tanh(normal(rng, 4, 3)).T)),
+        ("shape (2, 3, 1, 5)", (normal(rng, 2, 3, 1, 5), torch.tanh(normal(rng, 2, 3, 1, 5)))),
+        ("shape (70, 40)", (normal(rng, 70, 40), torch.tanh(normal(rng, 70, 40)))),
     ],
+    through_tanh,
     {
-        "Is tanh taken a second time? H is tanh(Z) already.": lambda dH, H: dH * (1 - torch.tanh(H) ** 2),
-        "Is H not squared?": lambda dH, H: dH * (1 - H),
-        "Is it the derivative of sigmoid?": lambda dH, H: dH * H * (1 - H),
-        "Is dH forgotten?": lambda dH, H: 1 - H**2,
-        "Is the sign of the square wrong?": [lambda dH, H: dH * (1 + H**2), lambda dH, H: dH * (H**2 - 1)],
-        "Are dH and H swapped?": lambda dH, H: H * (1 - dH**2),
-        "Is the derivative divided by instead of multiplied with?": lambda dH, H: dH / (1 - H**2),
-        "Is tanh undone forwards, instead of its derivative taken?": lambda dH, H: dH * torch.tanh(H),
-        "Is dH passed on unchanged?": lambda dH, H: dH,
-        "Is the square taken of the whole bracket, or of dH too?": [
+        "Did you apply tanh a second time? H is tanh(Z) already.": {"of": torch.tanh},
+        "Did you forget to square H?": {"power": 1},
+        "Did you raise H to the third power?": {"power": 3},
+        "Did you take the derivative of sigmoid?": lambda dH, H: dH * H * (1 - H),
+        "Did you forget dH? By the chain rule, it is multiplied by the derivative.": {"by": "slope"},
+        "Did you add instead of multiplying?": {"by": "sum"},
+        "Did you divide by the derivative instead of multiplying?": {"by": "quotient"},
+        "Is the sign of the square wrong? It is 1 minus H squared.": {"minus": -1},
+        "Is the sign of the result wrong?": {"sign": -1},
+        "Did you swap dH and H?": lambda dH, H: H * (1 - dH**2),
+        "Did you forget the 1 minus?": [{"keep": 0, "minus": -1}, {"keep": 0}],
+        "Did you multiply by tanh(H), instead of the derivative?": lambda dH, H: dH * torch.tanh(H),
+        "Did you pass dH on unchanged?": {"minus": 0},
+        "Did you square the whole bracket, or subtract from dH? Only H is squared.": [
             lambda dH, H: dH * (1 - H) ** 2,
             lambda dH, H: dH - H**2,
+            lambda dH, H: (dH * (1 - H**2)) ** 2,
         ],
     },
-)
+    run=without_autograd,
+    any_float=True,
+    atol=1e-6,
+)  # fmt: skip
 
 
-def backward(dH, H, W_hh, transpose=True, derivative="all", truncate=False, forwards=False):
-    """Back-propagation through time, with places to go wrong."""
+def backward(dH, H, W_hh, *, W=lambda W_hh: W_hh.T, slope=lambda H: 1 - H**2, derivative="all", reach="dZ",
+             forwards=False, own="all", skip=None, result=lambda dZ, slopes: dZ, add=1):  # fmt: skip
+    """Backpropagation through time, with places to go wrong."""
     dZ, later = np.zeros_like(dH), np.zeros_like(dH[0])
-    steps = range(len(dH)) if forwards else reversed(range(len(dH)))
+    steps = list(range(len(dH))) if forwards else list(range(len(dH)))[::-1]
+    steps = {None: steps, "last": [t for t in steps if t < len(dH) - 1], "first": [t for t in steps if t]}[skip]
     for t in steps:
-        slope = 1 - H[t] ** 2
-        if derivative == "all":
-            dZ[t] = (dH[t] + later) * slope
-        elif derivative == "own":
-            dZ[t] = dH[t] * slope + later
-        elif derivative == "no":
-            dZ[t] = dH[t] + later
-        elif derivative == "next":
-            dZ[t] = (dH[t] + later) * (1 - H[min(t + 1, len(H) - 1)] ** 2)
-        later = (dH[t] * slope if truncate else dZ[t]) @ (W_hh.T if transpose else W_hh)
-    return dZ
+        at = slope(
+            H[min(t + 1, len(H) - 1) if derivative == "next" else max(t - 1, 0) if derivative == "previous" else t]
+        )
+        here = dH[t] if own == "all" or t == len(dH) - 1 else 0 * dH[t]
+        if derivative in ("own", "no"):
+            dZ[t] = here * (at if derivative == "own" else 1) + add * later
+        elif derivative == "later":
+            dZ[t] = here + add * later * at
+        else:
+            dZ[t] = (here + add * later) * at
+        later = {"dZ": dZ[t], "one step": here * at, "dH": dH[t], "H": here + later}[reach] @ W(W_hh)
+    return result(dZ, slope(H))
 
 
 def reference_backward(dH, H, W_hh):
@@ -131,29 +171,42 @@ backward_through_time = Check(
     "backward_through_time",
     reference_backward,
     lambda rng: [
-        ("5 steps, batch of 3, 4 hidden units", arrays(rng, 5, 3, 4)),
-        ("one step", arrays(rng, 1, 3, 4)),
-        ("two steps, a batch of 1", arrays(rng, 2, 1, 3)),
-        ("a gradient at the last step only", arrays(rng, 4, 2, 3, last_only=True)),
+        ("one step, a batch of 2, 3 hidden units", arrays(rng, 1, 2, 3)),
+        ("two steps, a batch of 1, 3 hidden units", arrays(rng, 2, 1, 3)),
+        ("a gradient at the last step only, 4 steps", arrays(rng, 4, 2, 3, last_only=True)),
+        ("5 steps, a batch of 3, 4 hidden units", arrays(rng, 5, 3, 4)),
+        ("20 steps, a batch of 2, 3 hidden units", arrays(rng, 20, 2, 3)),
+        ("3 steps, a batch of 50, 6 hidden units", arrays(rng, 3, 50, 6)),
     ],
+    backward,
     {
-        W_HH_TRANSPOSED + " Backwards, the gradient is multiplied by W_hh.T.": partial(backward, transpose=False),
-        "Are the paths through later steps forgotten? Each step also changes the next state.": (
-            lambda dH, H, W_hh: dH * (1 - H**2)
-        ),
-        "Does the gradient reach back one step only? Pass on the dZ of the step after, not its dH.": (
-            partial(backward, truncate=True)
-        ),
-        "Is the derivative of tanh missing on the way from the later steps?": partial(backward, derivative="own"),
-        "Is the derivative of tanh missing?": partial(backward, derivative="no"),
-        "Does the loop run forwards? Gradients flow from the last step to the first.": partial(backward, forwards=True),
-        "Is the H of the next step used for the derivative?": partial(backward, derivative="next"),
-        "Is the order of time reversed in the result?": lambda dH, H, W_hh: backward(dH, H, W_hh)[::-1],
-        "Is this dH, before the derivative of tanh at its own step?": lambda dH, H, W_hh: (
-            backward(dH, H, W_hh) / (1 - H**2)
-        ),
-        "Is the gradient of the step itself, dH[t], left out before the last step?": lambda dH, H, W_hh: backward(
-            np.where((np.arange(len(dH)) == len(dH) - 1)[:, None, None], dH, 0), H, W_hh
-        ),
+        "Did you forget to transpose W_hh? Backwards, the gradient is multiplied by W_hh.T.": {"W": lambda W_hh: W_hh},
+        "Did you forget W_hh on the way to the previous step?": {"W": lambda W_hh: np.eye(len(W_hh))},
+        "Did you forget the paths through later steps? Each step also changes the next state.": {"add": 0},
+        "Does the gradient reach back one step only? Pass on the dZ of the next step.": [
+            {"reach": "one step"},
+            {"reach": "dH"},
+        ],
+        "Did you pass on the gradient before the derivative of tanh? Pass on dZ.": {"reach": "H"},
+        "Did you forget the derivative of tanh on the way from the later steps?": {"derivative": "own"},
+        "Did you forget the derivative of tanh at the step's own gradient?": {"derivative": "later"},
+        "Did you forget the derivative of tanh?": {"derivative": "no"},
+        "Did you apply tanh a second time? H is tanh(Z) already.": {"slope": lambda H: 1 - np.tanh(H) ** 2},
+        "Did you forget to square H?": {"slope": lambda H: 1 - H},
+        "Does the loop run forwards? Gradients flow from the last step to the first.": {"forwards": True},
+        "Did you leave out the last step? Begin with t = len(dH) - 1.": {"skip": "last"},
+        "Did you leave out the first step? The loop goes down to t = 0.": {"skip": "first"},
+        "Did you use the H of a neighbouring step for the derivative?": [
+            {"derivative": "next"},
+            {"derivative": "previous"},
+        ],
+        "Did you subtract what comes from the later steps?": {"add": -1},
+        "Did you count what comes from the later steps twice?": {"add": 2},
+        "Did you reverse the order of time in the result?": {"result": lambda dZ, slopes: dZ[::-1]},
+        "Did you return dH, before the derivative of tanh at its own step?": {
+            "result": lambda dZ, slopes: dZ / slopes
+        },
+        "Did you leave out dH[t], the step's own gradient, before the last step?": {"own": "last"},
     },
-)
+    about={"IndexError": "Did you read dZ[t + 1] at the last step? Nothing comes from later there."},
+)  # fmt: skip

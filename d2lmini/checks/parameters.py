@@ -1,12 +1,11 @@
 """Checks of notebook 02: the five parameters, how many numbers they have, and the spectral radius."""
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
 
-from .engine import Check, Problem, normal
+from .judge import Check, Flaw, Parts, Unread, describe, items_of, memory, normal, number_of, unread
 
 NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")
 
@@ -16,84 +15,158 @@ def shapes(vocab_size, num_hiddens):
     return [(n, h), (h, h), (h,), (h, n), (n,)]
 
 
-def drawn(vocab_size, num_hiddens):
-    params = [torch.zeros(shape) for shape in shapes(vocab_size, num_hiddens)]
-    return [p.normal_(0, 0.01).requires_grad_() if p.dim() == 2 else p.requires_grad_() for p in params]
+def drawn(vocab_size, num_hiddens, *, std=0.01, weights=torch.randn, biases=torch.zeros, swapped=False):
+    """The five parameters, with places to go wrong."""
+    found = shapes(vocab_size, num_hiddens)
+    if swapped:
+        found = [shape[::-1] for shape in found]
+    params = [std * weights(shape) if len(shape) == 2 else biases(shape) for shape in found]
+    return [param.requires_grad_() for param in params]
 
 
 def observe_params(function, vocab_size, num_hiddens):
-    params = function(vocab_size, num_hiddens)
-    if not isinstance(params, (list, tuple)) or not all(isinstance(p, torch.Tensor) for p in params):
-        return None if params is None else Problem("", "type", "expected a list of five tensors")
+    """What can be said of parameters that are drawn at random."""
+    result = function(vocab_size, num_hiddens)
+    params = items_of(result, 5)
+    if params is None:
+        return Parts({"result": unread([0] * 5, result)})
     if len(params) != 5:
-        return Problem("", "length", f"expected five tensors, got {len(params)}")
-    found = {f"shape of {name}": str(tuple(p.shape)) for name, p in zip(NAMES, params)}
-    found |= {"requires_grad": " ".join(str(p.requires_grad) for p in params)}
-    found |= {"parameters (a leaf, not the result of a computation)": " ".join(str(p.is_leaf) for p in params)}
-    weights = {name: p.detach() for name, p in zip(NAMES, params) if p.dim() == 2}
-    biases = {name: p.detach() for name, p in zip(NAMES, params) if p.dim() == 1}
-    found |= {f"largest value of {name}": float(b.abs().max()) for name, b in biases.items()}
-    found |= {
-        f"mean of {name}, in standard deviations": round(float(w.mean() / w.std())) for name, w in weights.items()
-    }
-    found |= {f"standard deviation of {name}": round(float(w.std()), 3) for name, w in weights.items()}
-    firsts = {tuple(w.flatten()[:3].tolist()) for w in weights.values()}
-    return {**found, "number of differently drawn matrices": len(firsts)}
+        return Parts({"result": Unread(f"expected five tensors, got {number_of(len(params), 'item')}")})
+    others = [param for param in params if not isinstance(param, torch.Tensor)]
+    if others:
+        return Parts({"result": Unread(f"expected five tensors, got {describe(others[0])} among them")})
+    sizes = [tuple(param.shape) for param in params]
+    if [tuple(param.shape) for param in function(vocab_size + 3, num_hiddens + 2)] == sizes:
+        hint = "Did you write fixed numbers? The shapes come from vocab_size and num_hiddens."
+        return Parts(
+            {"result": Unread("expected shapes that follow the arguments, got the same shapes for others", hint)}
+        )
+    found = Parts({f"shape of {name}": str(size) for name, size in zip(NAMES, sizes)})
+    if not all(param.requires_grad for param in params):
+        found["requires_grad"] = Flaw("a parameter takes no gradients", "Did you forget requires_grad_()?")
+    elif not all(param.is_leaf for param in params):
+        hint = "Did you set requires_grad before the scaling by 0.01? Scale first."
+        found["leaves"] = Flaw("a parameter is the result of a computation, so its .grad stays empty", hint)
+    for name, param in zip(NAMES, params):
+        if param.dtype != torch.float32:
+            found["dtype"] = Flaw(f"{name} holds {param.dtype}, not torch.float32", "The inputs are float32, too.")
+    if len(set().union(*map(memory, params))) < 5:
+        found["memory"] = Flaw("two parameters share their memory", "Each parameter has numbers of its own.")
+    elif memory(params) & memory(list(function(vocab_size, num_hiddens))):
+        found["memory"] = Flaw("two calls return the same tensors", "Draw new ones in each call.")
+    return found | statistics(*([param.detach().double().flatten() for param in params]))
 
+
+def statistics(W_xh, W_hh, b_h, W_hq, b_q):
+    weights = {"W_xh": W_xh, "W_hh": W_hh, "W_hq": W_hq}
+    found = {f"largest value of {name}": float(b.abs().max()) for name, b in [("b_h", b_h), ("b_q", b_q)]}
+    if any(W.unique().numel() < 3 for W in weights.values()):
+        return {**found, "weights": "all the same"}
+    found["weights"] = "drawn at random"
+    found |= {f"mean of {name} in standard deviations": round(float(W.mean() / W.std())) for name, W in weights.items()}
+    found |= {f"standard deviation of {name}": float(W.std()) for name, W in weights.items()}
+    bell = torch.cat([(W - W.mean()) / W.std() for W in weights.values()]).abs() > 2  # 4.6 % of a normal distribution
+    found["distribution"] = "normal" if 0.025 < float(bell.double().mean()) < 0.07 else "not normal"
+    firsts = {tuple(W[:3].tolist()) for W in weights.values()} | {(float(W.min()),) for W in weights.values()}
+    return {**found, "matrices": "drawn one by one" if len(firsts) == 6 else "drawn from the same numbers"}
+
+
+BIASES = "Did you start the biases at something other than zero?"
+UNIFORM = "Did you use torch.rand instead of torch.randn?"
+STD = "Is the standard deviation 0.01? randn has 1, so scale it."
 
 get_params = Check(
     "get_params",
     drawn,
     lambda rng: [
-        ("vocab_size 28, num_hiddens 40", (28, 40)),
-        ("vocab_size 2, num_hiddens 200", (2, 200)),
+        ("vocab_size 29, num_hiddens 40", (29, 40)),
+        ("vocab_size 3, num_hiddens 200", (3, 200)),
         ("vocab_size 500, num_hiddens 50", (500, 50)),
     ],
-    {},
+    drawn,
+    {
+        "Did you forget the factor 0.01?": {"std": 1.0},
+        UNIFORM: {"weights": torch.rand},
+        BIASES: [
+            {"biases": torch.ones},
+            {"biases": lambda shape: 0.01 * torch.randn(shape)},
+            {"biases": torch.randn},
+        ],
+        "Did you swap rows and columns? X has vocab_size columns, H has num_hiddens.": {"swapped": True},
+        "Did you fill a matrix with one number? Draw each entry.": {"weights": torch.ones},
+    },
     run=observe_params,
     about={
-        "requires_grad": "Is requires_grad missing?",
-        "parameters (a leaf, not the result of a computation)": "Is requires_grad set before the scaling by 0.01?",
-        **{f"shape of {name}": "Are rows and columns swapped? X has vocab_size columns, H has num_hiddens."
+        **{f"shape of {name}": "Did you swap rows and columns? X has vocab_size columns, H has num_hiddens."
            for name in NAMES},
-        **{f"largest value of {name}": "Do the biases start at zero?" for name in NAMES},
-        **{f"mean of {name}, in standard deviations": "Is torch.rand used instead of torch.randn?" for name in NAMES},
-        **{f"standard deviation of {name}": "Is the factor 0.01 missing?" for name in NAMES},
-        "number of differently drawn matrices": "Are the matrices drawn from the same random numbers?",
+        **{f"largest value of {name}": BIASES for name in NAMES},
+        **{f"mean of {name} in standard deviations": UNIFORM for name in NAMES},
+        **{f"standard deviation of {name}": STD for name in NAMES},
+        "distribution": "Did you draw from another distribution? randn is the normal one.",
+        "weights": "Did you fill a matrix with one number? Draw each entry.",
+        "matrices": "Did you draw the matrices from the same random numbers? Each has its own.",
     },
     rtol=0.3,
     atol=0.002,
 )  # fmt: skip
 
 
-def count(vocab_size, num_hiddens, leave_out=(), more=0):
-    named = zip(NAMES, shapes(vocab_size, num_hiddens))
-    return sum(math.prod(shape) for name, shape in named if name not in leave_out) + more * num_hiddens
+def count(vocab_size, num_hiddens, *, W_xh=1, W_hh=1, b_h=1, W_hq=1, b_q=1, size=math.prod, tensors=False):
+    """How many numbers, with places to go wrong."""
+    if tensors and vocab_size > 10**6:
+        raise RuntimeError("not enough memory")
+    times = (W_xh, W_hh, b_h, W_hq, b_q)
+    return sum(n * size(shape) for n, shape in zip(times, shapes(vocab_size, num_hiddens)))
 
 
 num_params = Check(
     "num_params",
-    count,
+    lambda vocab_size, num_hiddens: int(np.sum([math.prod(shape) for shape in shapes(vocab_size, num_hiddens)])),
     lambda rng: [
-        ("vocab_size 7, num_hiddens 5", (7, 5)),
-        ("vocab_size 43, num_hiddens 256", (43, 256)),
-        ("vocab_size 2, num_hiddens 1", (2, 1)),
+        ("a very small network", (3, 1)),
+        ("another very small network", (2, 3)),
+        ("a small network", (7, 5)),
+        ("a larger network", (43, 210)),
+        ("a network that fits into no memory", (10**9, 10**9 + 7)),
     ],
+    count,
     {
-        "Are the biases forgotten?": partial(count, leave_out=("b_h", "b_q")),
-        "Is W_hh forgotten?": partial(count, leave_out=("W_hh",)),
-        "Is the output layer, W_hq and b_q, forgotten?": partial(count, leave_out=("W_hq", "b_q")),
-        "Is one of the two biases forgotten?": [
-            partial(count, leave_out=("b_h",)),
-            partial(count, leave_out=("b_q",)),
+        "Did you forget the biases?": {"b_h": 0, "b_q": 0},
+        "Did you forget W_hh?": {"W_hh": 0},
+        "Did you forget W_xh or W_hq?": {"W_xh": 0},
+        "Did you forget the output layer, W_hq and b_q?": {"W_hq": 0, "b_q": 0},
+        "Did you forget b_h?": {"b_h": 0},
+        "Did you forget b_q?": {"b_q": 0},
+        "Did you count b_h twice? nn.RNN has two of them, this network one.": {"b_h": 2},
+        "Did you swap the lengths of the biases? b_h has num_hiddens numbers, b_q vocab_size.": [
+            lambda n, h: count(n, h, b_h=0, b_q=2),
+            lambda n, h: count(n, h, b_h=2, b_q=0),
         ],
-        "Is b_h counted twice? nn.RNN has two of them, this network one.": partial(count, more=1),
-        "Are shapes added instead of multiplied?": lambda n, h: sum(sum(shape) for shape in shapes(n, h)),
+        "Did you add the shapes instead of multiplying?": {"size": sum},
+        "Did you raise to a power instead of multiplying? ** is a power, * a product.": [
+            lambda n, h: power(n, h) + power(h, h) + power(h, n) + n + h,
+            lambda n, h: n * h + power(h, h) + h * n + n + h,
+            lambda n, h: power(n, h) + h * h + power(h, n) + n + h,
+        ],
+        "Did you make the tensors? Multiply and add the two sizes only.": {"tensors": True},
     },
 )
 
 
-def rotation(rng, angle):
+def power(a, b):
+    return a**b if b < 10**4 else math.inf  # nobody waits for the rest
+
+
+SPECTRA = {"eigenvalues": torch.linalg.eigvals, "symmetric": torch.linalg.eigvalsh,
+           "singular": torch.linalg.svdvals, "entries": torch.flatten}  # fmt: skip
+
+
+def spectrum(W, *, of="eigenvalues", measure=torch.abs, choose=torch.max):
+    """The largest eigenvalue, with places to go wrong."""
+    return choose(measure(SPECTRA[of](W)))
+
+
+def rotation(angle):
     c, s = math.cos(angle), math.sin(angle)
     return torch.tensor([[c, -s], [s, c]])
 
@@ -102,28 +175,38 @@ spectral_radius = Check(
     "spectral_radius",
     lambda W: float(np.abs(np.linalg.eigvals(W.double().numpy())).max()),
     lambda rng: [
-        ("a random matrix (6, 6)", (normal(rng, 6, 6),)),
-        ("a diagonal matrix whose largest eigenvalue is negative", (torch.diag(torch.tensor([0.5, -2.0, 1.0])),)),
-        ("a rotation of the plane, scaled by 0.9 (complex eigenvalues)", (0.9 * rotation(rng, 1.2),)),
-        ("a triangular matrix", (torch.tensor([[0.5, 8.0], [0.0, 0.3]]),)),
         ("a 1 x 1 matrix", (torch.tensor([[-3.0]]),)),
+        ("a triangular matrix", (torch.tensor([[0.5, 8.0], [0.0, 0.3]]),)),
+        ("a rotation of the plane, scaled by 0.9 (complex eigenvalues)", (0.9 * rotation(1.2),)),
+        ("a diagonal matrix whose largest eigenvalue is negative", (torch.diag(torch.tensor([0.5, -2.0, 1.0])),)),
+        ("a random matrix (6, 6)", (normal(rng, 6, 6),)),
+        ("a random matrix (60, 60)", (normal(rng, 60, 60),)),
     ],
+    spectrum,
     {
-        "Is it the largest singular value (the matrix norm)? Take the eigenvalues.": (
-            lambda W: float(torch.linalg.matrix_norm(W, 2))
-        ),
-        "Are only the real parts used? The size of a complex number is abs().": [
-            lambda W: float(torch.linalg.eigvals(W).real.abs().max()),
-            lambda W: float(torch.linalg.eigvals(W).real.max()),
+        "Did you take the singular values (the matrix norm)? Take the eigenvalues.": {"of": "singular"},
+        "Did you drop the imaginary parts? The size of a complex number is abs().": [
+            {"measure": lambda values: values.real.abs()},
+            {"measure": lambda values: values.real},
         ],
-        "Is W taken for a symmetric matrix (eigvalsh)?": [
-            lambda W: float(torch.linalg.eigvalsh(W).abs().max()),
-            lambda W: float(torch.linalg.eigvalsh(W).max()),
+        "Did you take W for a symmetric matrix (eigvalsh)?": [
+            {"of": "symmetric"},
+            {"of": "symmetric", "measure": lambda values: values},
         ],
-        "Is it the Frobenius norm, the root of the sum of squares?": lambda W: float(W.norm()),
-        "Is it the smallest eigenvalue?": lambda W: float(torch.linalg.eigvals(W).abs().min()),
-        "Are these all eigenvalues? One number is wanted, the largest.": lambda W: torch.linalg.eigvals(W).abs(),
-        "Is it the mean over the eigenvalues?": lambda W: float(torch.linalg.eigvals(W).abs().mean()),
-        "Is it the largest entry of W?": lambda W: float(W.abs().max()),
+        "Did you take the largest entry of W? Take the eigenvalues.": [
+            {"of": "entries"},
+            {"of": "entries", "measure": lambda values: values},
+        ],
+        "Did you take the Frobenius norm, the root of the sum of squares?": lambda W: float(W.norm()),
+        "Did you take the smallest eigenvalue?": {"choose": torch.min},
+        "Did you return all eigenvalues? One number is wanted, the largest.": {"choose": lambda values: values},
+        "Did you average over the eigenvalues? The largest one counts.": {"choose": torch.mean},
+        "Did you take the trace or the determinant?": [
+            lambda W: float(W.trace()),
+            lambda W: float(W.trace().abs()),
+            lambda W: float(torch.linalg.det(W)),
+            lambda W: float(torch.linalg.det(W).abs()),
+        ],
+        "Did you square the result?": {"measure": lambda values: values.abs() ** 2},
     },
 )

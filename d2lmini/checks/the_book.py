@@ -1,162 +1,196 @@
-"""Checks of notebook 00: normalising a text, counting its symbols, cutting it into minibatches."""
+"""Checks of notebook 00: normalising a text, counting its tokens, cutting it into minibatches."""
 
+import random
 import re
 from collections import Counter
 from functools import partial
-from itertools import pairwise
 
 import torch
 
-from .engine import Check
+from .judge import Check, Parts, Unread, describe, ids, items_of, unread
+
+
+def cleaned(text, case=str.lower, keep="a-z", fill=" ", runs=True, strip=True, before=lambda text: text, lines=None):
+    """A normalised text by regular expressions, with places to go wrong."""
+    if lines is not None:
+        return lines.join(cleaned(line, case, keep, fill, runs, strip, before) for line in text.split("\n"))
+    text = re.sub(f"[^{keep}]" + "+" * runs, fill, case(before(text)))
+    return text.strip() if strip else text
+
+
+def long_text(seed):
+    """A thousand characters with line breaks and punctuation."""
+    return "".join(random.Random(seed).choices("aabcdeez  \n,.-A", k=1000)) + "x\n\nY!"
+
 
 normalise = Check(
     "normalise",
     lambda text: " ".join("".join(c if "a" <= c <= "z" else " " for c in text.lower()).split()),
     lambda rng: [
+        ("an empty text", ("",)),
         ("a line break between two words", ("and I saw\nthe laboratory",)),
         ("capitals", ("The Time Traveller",)),
-        ("a run of punctuation and digits", ("one--two, 3 (three)",)),
-        ("a text that ends with a full stop", ('  "I am afraid not." ',)),
+        ("an empty line", ("so\n\nwe",)),
+        ("a tab", ("far\taway",)),
+        ("a line that ends with a full stop", ("We sat. \nHe spoke.",)),
+        ("a run of punctuation", ("one--two, (three)",)),
+        ("digits", ("in 1895 he",)),
+        ("an apostrophe", ("don't",)),
+        ("spaces at both ends", ('  "I am not afraid." ',)),
         ("letters outside a to z", ("a café in Zürich",)),
+        ("nothing but punctuation", ("...!\n",)),
+        ("a long text", (long_text(1),)),
     ],
+    cleaned,
     {
-        "Are words glued together where something between them was removed?": [
-            lambda text: re.sub("[^a-z]+", " ", text.lower().replace("\n", "")).strip(),
-            lambda text: re.sub("[^a-z ]", "", text.lower()).strip(),
-            lambda text: re.sub("[^a-z ]+", "", text.lower()).strip(),
-            lambda text: re.sub("[^a-z]+", "", text.lower()),
+        "Did you glue words together by removing what is between them?": [
+            {"before": lambda text: text.replace("\n", "")},
+            {"keep": "a-z ", "fill": "", "runs": False},
+            {"fill": ""},
+            {"before": lambda text: re.sub("-+", "", text)},
+            {"lines": ""},
         ],
-        "Are capitals lost instead of made lower case?": lambda text: re.sub("[^a-z]+", " ", text).strip(),
-        "Do capitals stay?": lambda text: re.sub("[^A-Za-z]+", " ", text).strip(),
-        "Does every removed character leave a space, instead of every run of them?": [
-            lambda text: re.sub("[^a-z]", " ", text.lower()).strip(),
-            lambda text: re.sub("[^a-z]", " ", text.lower()),
+        "Did you lose capitals instead of making them lower case?": {"case": lambda text: text},
+        "Did you keep capitals?": {"case": lambda text: text, "keep": "A-Za-z"},
+        "Did you make the text upper case?": [
+            {"case": lambda text: re.sub("[^a-z]+", " ", text.lower()).upper(), "keep": "A-Z"},
+            {"case": str.upper, "keep": "A-Z"},
         ],
-        "Is a space left at the start or the end?": lambda text: re.sub("[^a-z]+", " ", text.lower()),
-        "Do letters outside a to z stay?": lambda text: re.sub(r"[\W\d_]+", " ", text.lower()).strip(),
+        "Did you put a space for every removed character, instead of one for a run of them?": {"runs": False},
+        "Did you leave a space at the start or at the end?": {"strip": False},
+        "Did you keep letters outside a to z?": [
+            {"keep": "a-zà-öø-ÿ"},
+            lambda text: re.sub(r"[\W\d_]+", " ", text.lower()).strip(),
+        ],
+        "Did you keep digits?": {"keep": "a-z0-9"},
+        "Did you keep apostrophes?": {"keep": "a-z'"},
+        "Did you clean each line by itself? Empty lines and line ends leave double spaces.": {"lines": " "},
     },
-)  # fmt: skip
+)
 
 
-def counted(tokens, order=lambda item: -item[1], unk_at=0, first_id=0):
+def by_count(tokens, key=lambda token, count: -count):
+    """Most frequent first; of equally frequent tokens, the one that came first."""
+    return [token for token, _ in sorted(Counter(tokens).items(), key=lambda item: key(*item))]
+
+
+def counted(tokens, order=by_count, unk="first", first_id=0, inverse=False, unk_in_dict=True):
     """A vocabulary, with places to go wrong."""
-    idx_to_token = [token for token, _ in sorted(Counter(tokens).items(), key=order)]
-    if unk_at is not None:
-        idx_to_token.insert(unk_at if unk_at >= 0 else len(idx_to_token), "<unk>")
-    return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token, start=first_id)}
+    found = order(tokens)
+    idx_to_token = {"first": ["<unk>", *found], "last": [*found, "<unk>"], "missing": found}[unk]
+    token_to_idx = {token: idx for idx, token in enumerate(idx_to_token, start=first_id)}
+    if not unk_in_dict:
+        token_to_idx.pop("<unk>", None)
+    return idx_to_token, {idx: token for token, idx in token_to_idx.items()} if inverse else token_to_idx
 
 
 vocabulary = Check(
     "vocabulary",
     counted,
     lambda rng: [
-        ("the tokens of 'attic tea'", (list("attic tea"),)),
-        ("tokens with a tie, b before a", (list("bac" + "cab" + "ddd"),)),
         ("a single token", (["z"],)),
-        ("words", (["the", "time", "the", "traveller", "the", "time"],)),
+        ("the characters of 'attic tea'", (list("attic tea"),)),
+        ("a tie, b before a", (list("bac" + "cab" + "ddd"),)),
+        ("words", (["the", "time", "a", "traveller", "the", "time", "the"],)),
+        ("no tokens at all", ([],)),
+        ("2,000 tokens", ([f"w{int(i)}" for i in torch.rand(2000, generator=rng) ** 3 * 300],)),
     ],
+    counted,
     {
-        'Is "<unk>" missing from idx_to_token?': partial(counted, unk_at=None),
-        'Is "<unk>" at the end? It has id 0.': partial(counted, unk_at=-1),
-        "Is the order alphabetical, instead of most frequent first?": partial(counted, order=lambda item: item[0]),
-        "Is the order that of first appearance, instead of most frequent first?": partial(counted, order=lambda _: 0),
-        "Is the rarest token first?": partial(counted, order=lambda item: item[1]),
-        "Are ties in alphabetical order? They stay in order of first appearance.": partial(
-            counted, order=lambda item: (-item[1], item[0])
-        ),
-        "Is token_to_idx one off? idx_to_token[token_to_idx[token]] must be token.": [
-            partial(counted, first_id=1),
-            partial(counted, first_id=-1),
+        'Did you leave "<unk>" out of idx_to_token?': {"unk": "missing"},
+        'Did you put "<unk>" at the end? It has id 0.': {"unk": "last"},
+        'Did you leave "<unk>" out of token_to_idx?': {"unk_in_dict": False},
+        "Did you sort alphabetically, instead of most frequent first?": {"order": lambda tokens: sorted(set(tokens))},
+        "Did you keep the order of first appearance, instead of most frequent first?": {
+            "order": lambda tokens: list(dict.fromkeys(tokens))
+        },
+        "Did you put the rarest token first?": {"order": lambda tokens: by_count(tokens, lambda token, count: count)},
+        "Did you sort ties alphabetically? They stay in order of first appearance.": {
+            "order": lambda tokens: by_count(tokens, lambda token, count: (-count, token))
+        },
+        "Did you reverse the order of ties? They stay in order of first appearance.": {
+            "order": lambda tokens: by_count(tokens, lambda token, count: count)[::-1]
+        },
+        "Are the ids in token_to_idx one off? idx_to_token[token_to_idx[token]] must be token.": [
+            {"first_id": 1},
+            {"first_id": -1},
         ],
-        "Is token_to_idx the wrong way round? Its keys are the tokens.": lambda tokens: (
-            counted(tokens)[0],
-            dict(enumerate(counted(tokens)[0])),
-        ),
-        "Does a token that occurs twice get two ids?": lambda tokens: (
-            ["<unk>", *tokens],
-            {token: idx for idx, token in enumerate(["<unk>", *tokens])},
-        ),
+        "Did you swap keys and values of token_to_idx? Its keys are the tokens.": {"inverse": True},
+        "Did you give a token that occurs twice two ids?": {"order": list},
     },
     parts=("idx_to_token", "token_to_idx"),
 )
 
 
-def cut(tokens, batch_size, num_steps, offset=0, target=1, spare=1, extra=0):
+def cut(tokens, batch_size, num_steps, *, offset=0, target=1, spare=1, left_out=0, ragged=False, rounded=False,
+        neighbours=False, shift=None, transpose=False):  # fmt: skip
     """Sequential minibatches by plain indexing, with places to go wrong."""
-    row_length = (len(tokens) - spare) // batch_size
-    starts = [offset + row * row_length for row in range(batch_size)]
-    for step in range(0, (row_length // num_steps + extra) * num_steps, num_steps):
-        X = [tokens[start + step : start + step + num_steps] for start in starts]
-        Y = [tokens[start + step + target : start + step + target + num_steps] for start in starts]
-        yield torch.stack(X), torch.stack(Y)
-
-
-def shuffled_rows(tokens, batch_size, num_steps):
-    """Minibatches whose rows are neighbours in the text: row r does not go on in the next minibatch."""
-    num_batches = (len(tokens) - 1) // (batch_size * num_steps)
-    Xs = tokens[: num_batches * batch_size * num_steps].reshape(num_batches, batch_size, num_steps)
-    return [(X, X + 1) for X in Xs]
-
-
-def ragged(tokens, batch_size, num_steps):
-    row_length = (len(tokens) - 1) // batch_size
-    Xs = tokens[: batch_size * row_length].reshape(batch_size, row_length)
-    return [(X, X + 1) for X in Xs.split(num_steps, dim=1)]
-
-
-def without_spare(tokens, batch_size, num_steps):
-    row_length = len(tokens) // batch_size
-    Xs = tokens[: batch_size * row_length].reshape(batch_size, row_length)
-    Ys = tokens[1 : batch_size * row_length + 1].reshape(batch_size, row_length)
-    starts = range(0, row_length // num_steps * num_steps, num_steps)
-    return [(Xs[:, i : i + num_steps], Ys[:, i : i + num_steps]) for i in starts]
+    row_length = (len(tokens) - offset - spare) // batch_size
+    if rounded:
+        row_length = row_length // num_steps * num_steps
+    stops = row_length if ragged else row_length - num_steps + 1
+    rows, steps = torch.arange(batch_size)[:, None], torch.arange(num_steps)
+    for start in range(0, stops, num_steps)[: -left_out or None]:
+        at = offset + row_length * rows + start + steps[: row_length - start]
+        if neighbours:
+            at = offset + batch_size * start + num_steps * rows + steps
+        X = tokens[at]
+        Y = shift(X) if shift else tokens[at + target]
+        yield (X.T, Y.T) if transpose else (X, Y)
 
 
 def observe_batches(function, tokens, batch_size, num_steps):
-    """The tokens are 0, 1, 2, ...: so each id says where in the text it comes from."""
-    batches = function(tokens, batch_size, num_steps)
+    """All that the minibatches hold, however they are handed out."""
+    result = function(tokens, batch_size, num_steps)
+    batches = items_of(result, 1000)
     if batches is None:
-        return None
-    batches = [(torch.as_tensor(X), torch.as_tensor(Y)) for X, Y in batches]
-    return {
-        "number of minibatches": len(batches),
-        "shapes of X": [str(tuple(X.shape)) for X, _ in batches],
-        "shapes of Y": [str(tuple(Y.shape)) for _, Y in batches],
-        "distances from X to Y in the text": [int(d) for X, Y in batches for d in (Y - X).unique()],
-        "distances between neighbours in a row": [int(d) for X, _ in batches for d in X.diff(dim=1).unique()],
-        "distances from a row's end to its next minibatch": [
-            int(d) for (X, _), (X_next, _) in pairwise(batches) for d in (X_next[:, 0] - X[:, -1]).unique()
-        ],
-        "first token": int(batches[0][0][0, 0]),
-        "number of different tokens in X": len(torch.cat([X.flatten() for X, _ in batches]).unique()),
-    }
+        return Parts({"result": unread([], result)})
+    found = Parts({"number of minibatches": len(batches)})
+    for i, batch in enumerate(batches, start=1):
+        pair = items_of(batch, 2)
+        if pair is None or len(pair) != 2:
+            found[f"minibatch {i}"] = Unread(f"expected a pair (X, Y), got {describe(batch)}")
+        else:
+            found[f"X of minibatch {i}"], found[f"Y of minibatch {i}"] = pair
+    return found
 
 
 sequential_batches = Check(
     "sequential_batches",
-    cut,
+    [cut, partial(cut, rounded=True)],  # rows may also be rounded down to whole minibatches
     lambda rng: [
-        ("24 tokens, batch_size 2, num_steps 3", (torch.arange(24), 2, 3)),
-        ("37 tokens, batch_size 3, num_steps 4", (torch.arange(37), 3, 4)),
-        ("batch_size 1 and num_steps 1", (torch.arange(5), 1, 1)),
-        ("exactly one minibatch", (torch.arange(7), 2, 3)),
+        (f"{n} tokens, batch_size {batch_size}, num_steps {num_steps}", (ids(rng, 900, n), batch_size, num_steps))
+        for n, batch_size, num_steps in [
+            (7, 2, 3), (5, 1, 1), (6, 2, 3), (12, 2, 3), (17, 2, 3), (41, 3, 4), (49, 4, 3), (500, 3, 5), (500, 40, 3)
+        ]
     ],
+    cut,
     {
-        "Are the targets Y the inputs themselves? Y is the text one token later.": partial(cut, target=0),
-        "Are the targets two tokens later?": partial(cut, target=2, spare=2),
-        "Does row r go on where row r of the minibatch before ended? Cut the text into batch_size long rows first.": (
-            shuffled_rows
+        "Did you use the inputs themselves as targets? Y is the text one token later.": {"target": 0},
+        "Did you shift the targets by two tokens, instead of one?": {"target": 2},
+        "Did you take the targets one token too early? Y is the text one token later.": {"target": -1},
+        "Did you add 1 to the ids? Y holds the tokens that come next in the text.": {"shift": lambda X: X + 1},
+        "Did you shift inside each minibatch? The last target of a row is in the next one.": [
+            {"shift": lambda X: X.roll(-1, 1)},
+            {"shift": lambda X: X.roll(-1)},
+            {"shift": lambda X: torch.cat([X[:, 1:], X[:, :1] * 0], dim=1)},
+        ],
+        "Does row r continue row r of the previous minibatch? Cut the text into batch_size long rows first.": [
+            {"neighbours": True},
+            {"neighbours": True, "rounded": True},
+        ],
+        "Did you transpose X and Y? They have shape (batch_size, num_steps).": {"transpose": True},
+        "Did you keep an incomplete minibatch at the end?": {"ragged": True},
+        "Did you keep the last token for the last target? A row has (len(tokens) - 1) // batch_size tokens.": {
+            "spare": 0
+        },
+        "Did you leave out one token too many? Only the last token has no successor.": {"spare": 2},
+        "Is a text too short for one minibatch? Then there is none.": lambda tokens, batch_size, num_steps: (
+            list(cut(tokens, batch_size, num_steps)) or [(tokens[:0].reshape(batch_size, 0),) * 2]
         ),
-        "Is X transposed? It has shape (batch_size, num_steps).": lambda tokens, b, s: [
-            (X.T, Y.T) for X, Y in cut(tokens, b, s)
-        ],
-        "Is an incomplete minibatch kept at the end?": ragged,
-        "Is the last token kept for the last target? A row has (len(tokens) - 1) // batch_size tokens.": [
-            partial(cut, spare=0),
-            without_spare,
-        ],
-        "Is the last minibatch left out?": partial(cut, extra=-1),
-        "Is there an offset? Begin with the first token.": partial(cut, offset=1, spare=2),
+        "Did you leave out the last minibatch?": {"left_out": 1},
+        "Did you begin with an offset? Begin with the first token.": {"offset": 1},
     },
     run=observe_batches,
-)
+    shares=True,
+)  # fmt: skip

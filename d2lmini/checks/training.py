@@ -1,51 +1,63 @@
 """Checks of notebook 06: perplexity of tokens and of an epoch, and one step of training."""
 
 import math
-from functools import partial
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .engine import Check, Problem, hot, ids, normal
-from .forward_pass import OLD_STATE, STATE_IGNORED, logits_of, unroll
-from .gradient_clipping import EACH_ITS_OWN, SCALED_UP, norm
+from .forward_pass import OLD_STATE, STATE_IGNORED, step
+from .gradient_clipping import EACH_ITS_OWN, SCALED_UP, joint
+from .judge import Check, Flaw, Parts, Unread, describe, hot, ids, items_of, normal, unread
 from .parameters import NAMES, shapes
 
-MEAN_OF_EXPONENTIALS = "Is it the mean of exponentials, instead of the exponential of the mean?"
-SUMMED = "Is the loss summed instead of averaged?"
-NO_EXPONENTIAL = "Is the exponential missing?"
+NOT_DETACHED = "Did you forget to detach the incoming state? Its history belongs to the previous minibatch."
+MEAN_OF_EXPONENTIALS = "Did you average exponentials, instead of taking the exponential of the average?"
+SUMMED = "Did you sum the losses instead of averaging them?"
+NO_EXPONENTIAL = "Did you forget the exponential?"
+TOO_MANY_MINUS = "Is there a minus sign too many or too few? Perplexity is at least 1."
 
 
-def nll(probs):
-    return -probs.double().log()
+def exp(value):
+    """Without Python's OverflowError: what a learner computes with torch becomes infinite."""
+    return math.exp(value) if value < 700 else math.inf
+
+
+def geometric(probs, *, sign=-1, logarithm=torch.log, average="mean", exponential=exp):
+    """The perplexity of tokens, with places to go wrong."""
+    losses = sign * logarithm(probs.double())
+    if average == "of exponentials":
+        return sum(map(exponential, losses.tolist())) / len(losses)
+    return exponential(
+        float(losses.sum() if average == "sum" else losses.median() if average == "median" else losses.mean())
+    )
 
 
 perplexity = Check(
     "perplexity",
     lambda probs: float(np.exp(-np.mean(np.log(probs.double().numpy())))),
     lambda rng: [
-        ("five probabilities", (torch.tensor([0.9, 0.5, 0.1, 0.25, 0.6]),)),
-        ("28 equally likely symbols", (torch.full((40,), 1 / 28),)),
-        ("tokens that are all certain", (torch.ones(6),)),
         ("a single token", (torch.tensor([0.125]),)),
+        ("two tokens", (torch.tensor([0.5, 0.1]),)),
+        ("tokens that are all certain", (torch.ones(6),)),
+        ("five probabilities", (torch.tensor([0.9, 0.5, 0.1, 0.25, 0.6]),)),
+        ("very small probabilities", (torch.tensor([1e-9, 0.5, 1e-6]),)),
+        ("19 equally likely tokens", (torch.full((20,), 1 / 19),)),
         ("5,000 tokens", (torch.rand(5000, generator=rng) * 0.9 + 0.05,)),
     ],
+    geometric,
     {
-        MEAN_OF_EXPONENTIALS: (lambda probs: float(nll(probs).exp().mean())),
-        "Is it the inverse of the arithmetic mean of the probabilities?": lambda probs: float(1 / probs.mean()),
-        SUMMED: [
-            lambda probs: float(nll(probs).sum().exp()),
-            lambda probs: float(nll(probs).float().sum().exp()),
-            lambda probs: math.exp(nll(probs).sum()),
-            lambda probs: math.exp(float(nll(probs).sum())),
-        ],
-        "Is the minus sign missing?": lambda probs: float((-nll(probs)).mean().exp()),
-        NO_EXPONENTIAL: lambda probs: float(nll(probs).mean()),
+        MEAN_OF_EXPONENTIALS: {"average": "of exponentials"},
+        "Did you average the probabilities? The logarithms are averaged.": lambda probs: float(1 / probs.mean()),
+        SUMMED: {"average": "sum"},
+        "Did you take the median instead of the mean?": {"average": "median"},
+        TOO_MANY_MINUS: {"sign": 1},
+        NO_EXPONENTIAL: {"exponential": lambda value: value},
         "Do logarithm and exponential have different bases?": [
-            lambda probs: float(2 ** nll(probs).mean()),
-            lambda probs: float((nll(probs).mean() / math.log(2)).exp()),
+            {"exponential": lambda value: 2**value if value < 1000 else math.inf},
+            {"logarithm": torch.log2},
+            {"logarithm": torch.log10},
         ],
         "Does the product of many probabilities become zero? Add their logarithms.": [
             lambda probs: float(probs.prod() ** (-1 / len(probs))),
@@ -58,57 +70,65 @@ perplexity = Check(
     },
 )
 
+
+def epoch(mean_losses, num_tokens, *, weights="tokens", divisor="tokens", exponential=exp, sign=1, average="first"):
+    """The perplexity of an epoch, with places to go wrong."""
+    losses, tokens = sign * np.array(mean_losses), np.array(num_tokens)
+    if average == "of exponentials":
+        losses, exponential = np.array([exponential(loss) for loss in losses]), float
+    total = float((losses * (tokens if weights == "tokens" else 1)).sum())
+    return exponential(total / {"tokens": tokens.sum(), "minibatches": len(tokens), "one": 1}[divisor])
+
+
 epoch_perplexity = Check(
     "epoch_perplexity",
     lambda mean_losses, num_tokens: math.exp(float(np.average(mean_losses, weights=num_tokens))),
     lambda rng: [
-        ("three minibatches of different sizes", ([2.0, 1.0, 3.0], [10, 70, 20])),
-        ("minibatches of one size", ([2.5, 1.5, 0.5, 1.0], [32, 32, 32, 32])),
-        ("a single minibatch", ([math.log(28)], [1])),
+        ("a single minibatch", ([math.log(19)], [3])),
         ("a loss of zero", ([0.0, 0.0], [5, 3])),
+        ("a large and a small minibatch", ([1.0, 3.0], [90, 10])),
+        ("three minibatches of different sizes", ([2.0, 1.0, 3.0], [10, 70, 20])),
+        ("minibatches of one size", ([2.5, 1.5, 0.5, 1.0], [36, 36, 36, 36])),
+        (
+            "500 minibatches",
+            ((torch.rand(500, generator=rng) * 3).tolist(), torch.randint(1, 900, (500,), generator=rng).tolist()),
+        ),
     ],
+    epoch,
     {
+        "Does every minibatch count the same? Weigh each loss by its tokens.": {
+            "weights": "equal",
+            "divisor": "minibatches",
+        },
         MEAN_OF_EXPONENTIALS: [
-            lambda losses, tokens: sum(map(math.exp, losses)) / len(losses),
-            lambda losses, tokens: float(np.average(np.exp(losses), weights=tokens)),
+            {"average": "of exponentials"},
+            lambda mean_losses, num_tokens: sum(map(math.exp, mean_losses)) / len(mean_losses),
         ],
-        "Does every minibatch count the same? Weigh each loss by its tokens.": (
-            lambda losses, tokens: math.exp(sum(losses) / len(losses))
-        ),
-        NO_EXPONENTIAL: lambda losses, tokens: float(np.average(losses, weights=tokens)),
+        NO_EXPONENTIAL: {"exponential": float},
         SUMMED: [
-            lambda losses, tokens: math.exp(sum(losses)),
-            lambda losses, tokens: math.exp(np.dot(losses, tokens)),
-            lambda losses, tokens: float(np.exp(np.dot(losses, tokens))),
+            {"divisor": "one"},
+            lambda mean_losses, num_tokens: exp(sum(mean_losses)),
         ],
-        "Are the losses divided by the tokens without being multiplied first? They are means already.": (
-            lambda losses, tokens: math.exp(sum(losses) / sum(tokens))
-        ),
-        "Is the sum divided by the number of minibatches, instead of tokens?": (
-            lambda losses, tokens: math.exp(np.dot(losses, tokens) / len(losses))
-        ),
-        "Is it base 2? The losses are in nats.": lambda losses, tokens: 2 ** float(np.average(losses, weights=tokens)),
-        "Is there a minus sign too many?": lambda losses, tokens: math.exp(-float(np.average(losses, weights=tokens))),
+        "Did you divide the losses by the tokens without multiplying first? They are means already.": {
+            "weights": "equal"
+        },
+        "Did you divide the sum by the number of minibatches, instead of tokens?": {"divisor": "minibatches"},
+        "Did you use base 2? The losses are in nats.": {"exponential": lambda value: 2.0 ** min(value, 1e3)},
+        TOO_MANY_MINUS: {"sign": -1},
+        "Did you take the first or the last minibatch only?": [
+            lambda mean_losses, num_tokens: exp(mean_losses[0]),
+            lambda mean_losses, num_tokens: exp(mean_losses[-1]),
+        ],
+        "Did you take the lowest or the highest loss?": [
+            lambda mean_losses, num_tokens: exp(min(mean_losses)),
+            lambda mean_losses, num_tokens: exp(max(mean_losses)),
+        ],
     },
 )
 
 
-def training_step(X, Y, state, params, lr, theta, *, targets=lambda X, Y: Y.T, reduction="mean", detach=True,
-                  zero=False, carry=True, clear=True, clip=nn.utils.clip_grad_norm_, sign=1, update=True):  # fmt: skip
-    """One step of training from torch's own parts, with places to go wrong."""
-    (H,) = state
-    H = H.detach() if detach else H
-    states = unroll(hot(X.T, len(params[0])), 0 * H if zero else H, params)
-    loss = F.cross_entropy(logits_of(states, params).flatten(0, 1), targets(X, Y).flatten(), reduction=reduction)
-    if clear:
-        for param in params:
-            param.grad = None
-    loss.backward()
-    clip(params, theta)
-    with torch.no_grad():
-        for param in params if update else []:
-            param -= sign * lr * param.grad
-    return float(loss.detach()), (states[-1] if carry else H,)
+def clip_nothing(params, theta):
+    pass
 
 
 def clip_each(params, theta):
@@ -116,37 +136,72 @@ def clip_each(params, theta):
         nn.utils.clip_grad_norm_([param], theta)
 
 
+def clip_numbers(params, theta):
+    nn.utils.clip_grad_value_(params, theta)
+
+
 def clip_always(params, theta):
-    factor = theta / norm([param.grad for param in params])
+    factor = theta / joint([param.grad for param in params])
     for param in params:
         param.grad *= factor
+
+
+def training_step(X, Y, state, params, lr, theta, *, targets=lambda X, Y: Y.T, reduction="mean", detach=True, start=1,
+                  returned="new", clear=True, clip=nn.utils.clip_grad_norm_, times=1, only=slice(None), softmax=False,
+                  inputs=lambda X: X.T, **mistake):  # fmt: skip
+    """One step of training from torch's own parts, with places to go wrong."""
+    H = start_H = start * (state[0].detach() if detach else state[0])
+    states = []
+    for column in inputs(X):
+        H = step(hot(column, len(params[0])), H, params, **mistake)
+        states.append(H)
+    logits = torch.cat(states) @ params[3] + params[4]
+    if softmax:
+        logits = logits.softmax(-1)
+    loss = F.cross_entropy(logits, targets(X, Y).flatten(), reduction=reduction)
+    if clear:
+        for param in params:
+            param.grad = None
+    loss.backward()
+    clip(params, theta)
+    with torch.no_grad():
+        for param in params[only]:
+            param -= times * lr * param.grad
+    return float(loss.detach()), (H if returned == "new" else start_H,)
 
 
 def observe_training(function, batches, H, params, lr, theta):
     """Run the steps one after the other, from a state that, as in training, is the result of a computation."""
     params = [param.clone().requires_grad_() for param in params]
-    state = (torch.tanh(H @ params[1]),)
-    for X, Y in batches:
-        result = function(X, Y, state, params, lr, theta)
-        if not (isinstance(result, tuple) and len(result) == 2):
-            return None if result is None else Problem("", "type", "expected (loss, new state)")
-        loss, state = result
-        if not (isinstance(state, tuple) and len(state) == 1):
-            return Problem("", "new state", "expected a tuple with one tensor", "Is the new state a tuple, (H,)?")
-    return {"loss": as_float(loss), "new state": state[0]} | {
-        f"{name} after the step": p for name, p in zip(NAMES, params)
-    }
-
-
-def as_float(loss):
-    return float(loss.detach()) if isinstance(loss, torch.Tensor) and loss.numel() == 1 else loss
+    handed, state, found = list(params), (torch.tanh(H @ params[1]),), Parts()
+    for _i, (X, Y) in enumerate(batches):
+        result = function(X, Y, state, handed, lr, theta)
+        pair = items_of(result, 2)
+        if pair is None or len(pair) != 2:
+            return Parts({"result": unread((0.0, 0.0), result) if pair is None or result is None else
+                          Unread(f"expected a loss and the new state, got {describe(result)}")})  # fmt: skip
+        found["loss"], state = pair
+        new = items_of(state, 1)
+        if new is None or len(new) != 1 or not isinstance(new[0], torch.Tensor):
+            hint = "Is the new state a tuple, (H,)? The comma makes the tuple."
+            return Parts({"new state": Unread(f"expected a tuple with one tensor, got {describe(state)}", hint)})
+        if new[0].shape != H.shape:
+            return Parts({"new state": new[0]})
+        state = (new[0],)
+    found |= {"new state": state[0]} | {f"{name} after the step": param for name, param in zip(NAMES, params)}
+    if any(a is not b for a, b in zip(params, handed)) or len(params) != len(handed):
+        hint = "Change each tensor itself, under no_grad: param -= ..., not params[i] = ..."
+        found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
+    elif not all(param.requires_grad and param.is_leaf for param in params):
+        found["leaves"] = Flaw("the parameters take no gradients any more", "Leave requires_grad as it is.")
+    return found
 
 
 def batch(rng, vocab_size, *shape):
     return ids(rng, vocab_size, *shape), ids(rng, vocab_size, *shape)
 
 
-def start(rng, vocab_size, num_hiddens):
+def network_to_train(rng, vocab_size, num_hiddens):
     return [normal(rng, *shape, std=0.5) for shape in shapes(vocab_size, num_hiddens)]
 
 
@@ -154,36 +209,52 @@ train_step = Check(
     "train_step",
     training_step,
     lambda rng: [
-        ("X of shape (2, 3)", ([batch(rng, 5, 2, 3)], normal(rng, 2, 4), start(rng, 5, 4), 0.5, 0.3)),
-        ("gradients with a norm below theta", ([batch(rng, 5, 2, 3)], normal(rng, 2, 4), start(rng, 5, 4), 0.5, 50.0)),
         (
-            "two steps, one after the other",
-            ([batch(rng, 5, 3, 3), batch(rng, 5, 3, 3)], normal(rng, 3, 4), start(rng, 5, 4), 0.5, 0.8),
-        ),
-        (
-            "a batch of 1 with 1 step, vocabulary 2",
-            ([batch(rng, 2, 1, 1)], normal(rng, 1, 3), start(rng, 2, 3), 0.5, 0.1),
-        ),
+            what.format(batch_size, num_steps),
+            ([batch(rng, vocab_size, batch_size, num_steps) for _ in range(times)],
+             normal(rng, batch_size, num_hiddens), network_to_train(rng, vocab_size, num_hiddens), lr, theta),
+        )
+        for what, times, batch_size, num_steps, vocab_size, num_hiddens, lr, theta in [
+            ("a batch of {} with {} step, vocabulary 2", 1, 1, 1, 2, 3, 0.5, 0.1),
+            ("X of shape ({}, {})", 1, 2, 3, 5, 4, 0.7, 0.3),
+            ("X of shape ({}, {}), gradients with a norm below theta", 1, 3, 2, 5, 4, 0.7, 40.0),
+            ("two steps one after the other, X of shape ({}, {})", 2, 3, 4, 5, 4, 0.4, 0.8),
+            ("X of shape ({}, {})", 1, 40, 15, 7, 6, 1.7, 0.6),
+        ]
     ],
+    training_step,
     {
-        "Is the incoming state not detached? Its history belongs to the minibatch before.": (
-            partial(training_step, detach=False)
+        NOT_DETACHED: {"detach": False},
+        "Are the targets in the wrong order? The logits are time-major, so Y must be Y.T.": {
+            "targets": lambda X, Y: Y
+        },
+        "Did you use the inputs X as targets? The targets are Y.": [
+            {"targets": lambda X, Y: X.T},
+            {"targets": lambda X, Y: X},
+        ],
+        "Did you forget .T for the inputs? The network reads one column of X in each step.": {
+            "inputs": lambda X: X.reshape(X.shape[1], X.shape[0])
+        },
+        SUMMED: {"reduction": "sum"},
+        "Did you apply softmax before cross_entropy? It takes logits.": {"softmax": True},
+        "Did you forget to clip, or clip too late? It belongs between backward and the update.": {"clip": clip_nothing},
+        "Did you cut each number of the gradients (clamp)? Scale them all by one factor.": {"clip": clip_numbers},
+        EACH_ITS_OWN: {"clip": clip_each},
+        SCALED_UP: {"clip": clip_always},
+        "Are the gradients of the previous step still there? Set every grad to None first.": {"clear": False},
+        "Did you leave the parameters unchanged? The step changes them in place, while grad is there.": {"times": 0},
+        "Does the step go uphill? The sign of the update is minus.": {"times": -1},
+        "Did you forget the learning rate?": lambda X, Y, state, params, lr, theta: training_step(
+            X, Y, state, params, 1.0, theta
         ),
-        "Are the targets in the wrong order? The logits are time-major, so Y must be Y.T.": (
-            partial(training_step, targets=lambda X, Y: Y)
-        ),
-        "Are the inputs X used as targets? The targets are Y.": partial(training_step, targets=lambda X, Y: X.T),
-        SUMMED: partial(training_step, reduction="sum"),
-        "Is the clipping missing?": partial(training_step, clip=lambda params, theta: None),
-        EACH_ITS_OWN: partial(training_step, clip=clip_each),
-        SCALED_UP: (partial(training_step, clip=clip_always)),
-        "Are the gradients of the step before still there? Set every grad to None first.": (
-            partial(training_step, clear=False)
-        ),
-        "Are the parameters unchanged? The step must change them in place.": partial(training_step, update=False),
-        "Does the step go uphill? The sign of the update is minus.": partial(training_step, sign=-1),
-        STATE_IGNORED: partial(training_step, zero=True),
-        OLD_STATE: partial(training_step, carry=False),
+        "Did you update twice?": {"times": 2},
+        "Did you update only some of the parameters?": [
+            {"only": slice(0, 3)}, {"only": slice(3, 5)}, {"only": slice(0, 4)}, {"only": slice(0, 1)},
+        ],
+        STATE_IGNORED: {"start": 0},
+        OLD_STATE: {"returned": "old"},
     },
     run=observe_training,
-)
+    changes=("params",),
+    shares=True,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Stopwatch, sums and growing figures, by the names of the book; d2l.py hands them on.
+"""Stopwatch, sums and growing figures, by the names of the book.
 
 Idea: Dive into Deep Learning, its appendix of helper functions.
 """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from d2lmini import RandomBatches, RNNModelTorch, SequentialBatches, Watch, load_corpus, predict, train
+from d2lmini import RandomBatches, RNNModelByHand, SequentialBatches, Watch, load_corpus, predict, train
 
 RESULTS = Path(__file__).parents[2] / "data" / "runs" / "recipes.json"
 SEEDS = (0, 1, 2)
@@ -86,7 +86,7 @@ def run(name, seed=0, num_epochs=500):
     """Train one recipe from a fresh model; B goes on with it for 200 epochs at learning rate 1.3, the cuts fixed."""
     form, Batches, num_steps, lr, theta = RECIPES[name]
     tokens, held_out, vocab = load_corpus(form=form)
-    model, batches = RNNModelTorch(len(vocab), 512, seed=seed, input_std=0.01), Batches(tokens, 32, num_steps, seed)
+    model, batches = RNNModelByHand(len(vocab), 512, seed=seed, input_std=0.01), Batches(tokens, 32, num_steps, seed)
     history = train(model, batches, num_epochs, lr, theta, watch=Watch(held_out))
     if name == "B":
         history = train(model, FixedSequential(tokens, 32, num_steps, seed), 200, 1.3, theta, watch=Watch(held_out))
@@ -96,11 +96,10 @@ def run(name, seed=0, num_epochs=500):
 if __name__ == "__main__":
     torch.set_num_threads(1)  # sums in another order end elsewhere, after 500 epochs: the same on every number of cores
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    for name in sys.argv[1:] or RECIPES:
-        results[name] = {str(seed): run(name, seed) for seed in SEEDS}
-        last = [
-            [list(one[key].values())[-1] for one in results[name].values()] for key in ("train_ppl", "held_out_ppl")
-        ]
-        print(name, *last, flush=True)
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n", encoding="utf-8")
+    for seed in SEEDS:
+        for name in sys.argv[1:] or RECIPES:
+            result = run(name, seed)
+            results.setdefault(name, {})[str(seed)] = result
+            last = [list(result[key].values())[-1] for key in ("train_ppl", "held_out_ppl")]
+            print(name, seed, *last, flush=True)
+            RESULTS.write_text(json.dumps(dict(sorted(results.items()))) + "\n", encoding="utf-8")

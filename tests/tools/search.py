@@ -12,7 +12,7 @@ from itertools import product
 from pathlib import Path
 
 from d2lmini import (
-    RNNModelTorch,
+    RNNModelByHand,
     SequentialBatches,
     Watch,
     baselines,
@@ -45,7 +45,7 @@ def try_setting(num_hiddens, orthogonal, input_std, seed):
     """Train; choose the best epoch on the validation half of the held-out text, report on its test half."""
     tokens, held_out, vocab = load_corpus()
     half, curve = len(held_out) // 2, {}
-    model = RNNModelTorch(len(vocab), num_hiddens, seed=seed, input_std=input_std, orthogonal=orthogonal)
+    model = RNNModelByHand(len(vocab), num_hiddens, seed=seed, input_std=input_std, orthogonal=orthogonal)
     batches = SequentialBatches(tokens, 32, 35, seed)
     for batches.epoch in range(1, EPOCHS[input_std] + 1):
         train_ppl, _ = train_epoch(model, batches, lr=1.0)
@@ -77,7 +77,7 @@ def train_book(path=None, num_hiddens=256):
     """Train on the first nine tenths of the book; the last tenth is held out."""
     text = read_text(path or download_book())
     tokens, held_out, vocab = load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
-    model = RNNModelTorch(len(vocab), num_hiddens, input_std=1.0, orthogonal=True)
+    model = RNNModelByHand(len(vocab), num_hiddens, input_std=1.0, orthogonal=True)
     batches = SequentialBatches(tokens, 32, 35)
     epoch, curve = 0, {}
     for num_epochs, lr in BOOK_STAGES:

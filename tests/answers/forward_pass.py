@@ -1,0 +1,283 @@
+"""Answers to the exercises of notebook 03."""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+import d2lmini
+
+from . import NUMPY, OVERWRITTEN, changes, right, wrong
+
+
+def last_logits(X, params, one_hot):
+    H = torch.zeros(len(X), len(params[1]))
+    for column in X.T:
+        H = torch.tanh(one_hot(column, params) + H @ params[1] + params[2])
+    return H @ params[3] + params[4]
+
+
+def step(X, H, params):
+    W_xh, W_hh, b_h, _, _ = params
+    return torch.tanh(torch.mm(X, W_xh) + torch.mm(H, W_hh) + b_h)
+
+
+def network(inputs, state, params):
+    (H,) = state
+    states = []
+    for X in inputs:
+        H = step(X, H, params)
+        states.append(H)
+    return states
+
+
+def logits(H, params):
+    return H @ params[3] + params[4]
+
+
+def states_of(X, params):
+    H = torch.zeros(X.shape[0], params[1].shape[0])
+    return network(torch.eye(params[0].shape[0])[X.T], (H,), params)
+
+
+# --- rnn_step ---
+
+
+right("rnn_step")(lambda X, H, params: torch.tanh(X @ params[0] + H @ params[1] + params[2]))
+
+
+right("rnn_step")(
+    lambda X, H, params: torch.tanh(torch.cat([X, H], 1) @ torch.cat([params[0], params[1]], 0) + params[2])
+)
+
+
+wrong("rnn_step", NUMPY)(
+    lambda X, H, params: torch.tensor(
+        np.tanh(X.numpy() @ params[0].numpy() + H.numpy() @ params[1].numpy() + params[2].numpy())
+    )
+)
+
+
+@wrong(
+    "rnn_step",
+    changes("H"),
+    OVERWRITTEN,
+)
+def _(X, H, params):
+    W_xh, W_hh, b_h, *_ = params
+    result = torch.einsum("bv,vh->bh", X, W_xh)
+    result += torch.einsum("bi,ih->bh", H, W_hh)
+    result += b_h
+    H.copy_(result.tanh_())
+    return H
+
+
+wrong("rnn_step", "Did you forget tanh?")(lambda X, H, params: torch.addmm(params[2], X, params[0]) + H @ params[1])
+
+
+wrong("rnn_step", "Did you use sigmoid or ReLU, instead of tanh?")(
+    lambda X, H, params: F.relu(X @ params[0] + H @ params[1] + params[2])
+)
+
+
+wrong("rnn_step", "Did you forget the bias b_h?")(lambda X, H, params: (X @ params[0] + H @ params[1]).tanh())
+
+
+wrong("rnn_step", "Did you transpose W_hh?")(
+    lambda X, H, params: (X @ params[0] + F.linear(H, params[1], params[2])).tanh()
+)
+
+
+wrong("rnn_step", "Did you forget the term of the old state, H @ W_hh?")(
+    lambda X, H, params: torch.tanh(X @ params[0] + params[2])
+)
+
+
+wrong("rnn_step", "Did you add H without multiplying it by W_hh?")(
+    lambda X, H, params: torch.tanh(H + X @ params[0] + params[2])
+)
+
+
+wrong("rnn_step", "Did you apply tanh before everything is added?")(
+    lambda X, H, params: torch.tanh(X @ params[0] + H @ params[1]) + params[2]
+)
+
+
+wrong("rnn_step", "Did you return the logits, H @ W_hq + b_q, instead of the new state?")(
+    lambda X, H, params: step(X, H, params) @ params[3] + params[4]
+)
+
+
+wrong("rnn_step", "Do the shapes fit? Print them in front of the line that fails.")(
+    lambda X, H, params: torch.tanh(params[0] @ X + params[1] @ H + params[2])
+)
+
+
+# --- rnn ---
+
+
+right("rnn")(d2lmini.rnn)
+
+
+@right("rnn")
+def _(inputs, state, params):
+    W_xh, W_hh, b_h, W_hq, b_q = params
+    (H,) = state
+    outputs = torch.empty(inputs.shape[0], inputs.shape[1], len(b_q))
+    projected = inputs @ W_xh + b_h  # all steps at once
+    for t in range(len(inputs)):
+        H = (projected[t] + H @ W_hh).tanh()
+        outputs[t] = H @ W_hq + b_q
+    return outputs.reshape(-1, outputs.shape[-1]), (H,)
+
+
+@wrong("rnn", NUMPY)
+def _(inputs, state, params):
+    W_xh, W_hh, b_h, W_hq, b_q = [param.numpy() for param in params]
+    H, rows = state[0].numpy(), []
+    for X in inputs.numpy():
+        H = np.tanh(X @ W_xh + H @ W_hh + b_h)
+        rows.extend(H @ W_hq + b_q)
+    return torch.tensor(np.array(rows)), (torch.tensor(H),)
+
+
+@wrong("rnn", "Did you forget to carry the state from step to step?")
+def _(inputs, state, params):
+    states = [step(X, state[0], params) for X in inputs]
+    return logits(torch.cat(states), params), (states[-1],)
+
+
+@wrong("rnn", "Did you ignore the incoming state?")
+def _(inputs, state, params):
+    states = network(inputs, (torch.zeros_like(state[0]),), params)
+    return logits(torch.cat(states), params), (states[-1],)
+
+
+@wrong("rnn", "Did you forget tanh?")
+def _(inputs, state, params):
+    W_xh, W_hh, b_h, W_hq, b_q = params
+    (H,), outputs = state, []
+    for X in inputs:
+        H = X @ W_xh + H @ W_hh + b_h
+        outputs.append(H @ W_hq + b_q)
+    return torch.cat(outputs), (H,)
+
+
+@wrong("rnn", "Did you transpose W_hh?")
+def _(inputs, state, params):
+    W_xh, W_hh, b_h, W_hq, b_q = params
+    (H,), outputs = state, []
+    for X in inputs:
+        H = torch.tanh(X @ W_xh + H @ W_hh.T + b_h)
+        outputs.append(H @ W_hq + b_q)
+    return torch.cat(outputs), (H,)
+
+
+@wrong("rnn", "Are the rows in the wrong order? All rows of the first step come first.")
+def _(inputs, state, params):
+    states = network(inputs, state, params)
+    return logits(torch.stack(states, dim=1), params).reshape(-1, len(params[4])), (states[-1],)
+
+
+@wrong("rnn", "Did you stack the steps? Join them to (num_steps * batch_size, vocab_size), as torch.cat does.")
+def _(inputs, state, params):
+    states = network(inputs, state, params)
+    return torch.stack([logits(H, params) for H in states]), (states[-1],)
+
+
+@wrong("rnn", "Did you return only the last step's logits?")
+def _(inputs, state, params):
+    H = network(inputs, state, params)[-1]
+    return logits(H, params), (H,)
+
+
+@wrong("rnn", "Did you forget the bias b_q?")
+def _(inputs, state, params):
+    states = network(inputs, state, params)
+    return torch.cat(states) @ params[3], (states[-1],)
+
+
+@wrong("rnn", "Did you return the old state? The new one is the H of the last step.")
+def _(inputs, state, params):
+    return logits(torch.cat(network(inputs, state, params)), params), state
+
+
+@wrong("rnn", "Is the state a tuple with one tensor, (H,)? The comma makes the tuple.")
+def _(inputs, state, params):
+    states = network(inputs, state, params)
+    return logits(torch.cat(states), params), states[-1]
+
+
+@right("rnn")
+def _(inputs, state, params):
+    states = network(inputs, state, params)
+    return [logits(torch.cat(states), params), [states[-1]]]
+
+
+# --- final_logits ---
+
+
+right("final_logits")(lambda X, params: last_logits(X, params, lambda ids, params: params[0][ids]))
+
+
+right("final_logits")(
+    lambda X, params: last_logits(X, params, lambda ids, params: torch.eye(len(params[0]))[ids] @ params[0])
+)
+
+
+@right("final_logits")
+def _(X, params):
+    inputs, state = d2lmini.one_hot(X.T, len(params[0])), d2lmini.init_rnn_state(len(X), len(params[1]))
+    return d2lmini.rnn(inputs, state, params)[0][-len(X) :]
+
+
+@right("final_logits")
+def _(X, params):
+    inputs, state = d2lmini.one_hot(X.T, len(params[0])), d2lmini.init_rnn_state(len(X), len(params[1]))
+    return d2lmini.rnn(inputs, state, params)[0].reshape(X.shape[1], X.shape[0], -1)[-1]
+
+
+wrong("final_logits", "Did you swap the time and batch axes?")(
+    lambda X, params: logits(
+        network(torch.eye(len(params[0]))[X], (torch.zeros(X.shape[1], len(params[1])),), params)[-1], params
+    )
+)
+
+
+wrong("final_logits", "Did you return the logits of all steps? Only the last step's are wanted.")(
+    lambda X, params: logits(torch.cat(states_of(X, params)), params)
+)
+
+
+wrong("final_logits", "Did you take the last row only? The last step has batch_size rows.")(
+    lambda X, params: logits(torch.cat(states_of(X, params)), params)[-1]
+)
+
+
+wrong("final_logits", "Did you return the logits of the first step?")(
+    lambda X, params: logits(torch.cat(states_of(X, params)), params)[: len(X)]
+)
+
+
+wrong("final_logits", "Did you average over the steps, instead of taking the last one?")(
+    lambda X, params: logits(torch.stack(states_of(X, params)).mean(0), params)
+)
+
+
+wrong("final_logits", "Did you forget to carry the state from step to step?")(
+    lambda X, params: logits(states_of(X[:, -1:], params)[-1], params)
+)
+
+
+wrong("final_logits", "Did you apply softmax? Logits are the scores before it.")(
+    lambda X, params: torch.softmax(logits(states_of(X, params)[-1], params), dim=1)
+)
+
+
+wrong("final_logits", "Did you read the text backwards?")(
+    lambda X, params: logits(states_of(X.flip(1), params)[-1], params)
+)
+
+
+wrong("final_logits", "Did you return the hidden states instead of the logits?")(
+    lambda X, params: states_of(X, params)[-1]
+)

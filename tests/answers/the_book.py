@@ -1,0 +1,272 @@
+"""Answers to the exercises of notebook 00."""
+
+import re
+from collections import Counter
+
+import d2lmini
+
+from . import right, wrong
+
+
+def vocabulary(tokens, key):
+    counts = Counter(tokens)
+    idx_to_token = ["<unk>", *sorted(counts, key=lambda token: key(token, counts))]
+    return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token)}
+
+
+def rows(tokens, batch_size):
+    row_length = (len(tokens) - 1) // batch_size
+    Xs = tokens[: batch_size * row_length].reshape(batch_size, row_length)
+    Ys = tokens[1 : batch_size * row_length + 1].reshape(batch_size, row_length)
+    return Xs, Ys, row_length
+
+
+def windows(Xs, Ys, starts, num_steps):
+    return [(Xs[:, i : i + num_steps], Ys[:, i : i + num_steps]) for i in starts]
+
+
+# --- normalise ---
+
+
+right("normalise")(lambda text: " ".join(re.findall("[a-z]+", text.lower())))
+
+
+@right("normalise")
+def _(text):
+    result = []
+    for char in text.lower():
+        if char in "abcdefghijklmnopqrstuvwxyz":
+            result.append(char)
+        elif result and result[-1] != " ":
+            result.append(" ")
+    return "".join(result).rstrip()
+
+
+@wrong("normalise", "Did you glue words together by removing what is between them?")
+def _(text):
+    result = ""
+    for char in text.lower():
+        if char in "abcdefghijklmnopqrstuvwxyz ":
+            result += char
+    return result.strip()
+
+
+@wrong("normalise", "Did you glue words together by removing what is between them?")
+def _(text):
+    lines = [re.sub("[^A-Za-z]+", " ", line).lower().strip() for line in text.split("\n")]
+    return "".join(lines)
+
+
+@wrong("normalise", "Did you lose capitals instead of making them lower case?")
+def _(text):
+    return re.sub("[^a-z]+", " ", text).lower().strip()
+
+
+@wrong("normalise", "Did you keep capitals?")
+def _(text):
+    return " ".join(re.findall("[A-Za-z]+", text))
+
+
+@wrong(
+    "normalise",
+    "Did you put a space for every removed character, instead of one for a run of them?",
+    "Did you leave a space at the start or at the end?",
+)
+def _(text):
+    return "".join(c if c in "abcdefghijklmnopqrstuvwxyz" else " " for c in text.lower())
+
+
+@wrong("normalise", "Did you leave a space at the start or at the end?")
+def _(text):
+    return re.sub(r"[^a-z]+", " ", text.lower())
+
+
+@wrong("normalise", "Did you keep letters outside a to z?")
+def _(text):
+    return " ".join("".join(c if c.isalpha() else " " for c in text.lower()).split())
+
+
+# --- vocabulary ---
+
+
+@right("vocabulary")
+def _(tokens):
+    vocab = d2lmini.Vocab(tokens)
+    return vocab.idx_to_token, vocab.token_to_idx
+
+
+@right("vocabulary")
+def _(tokens):
+    counts = {}
+    for token in tokens:
+        counts[token] = counts.get(token, 0) + 1
+    idx_to_token = ["<unk>"]
+    while counts:
+        best = max(counts, key=counts.get)
+        idx_to_token.append(best)
+        del counts[best]
+    token_to_idx = {}
+    for token in idx_to_token:
+        token_to_idx[token] = len(token_to_idx)
+    return idx_to_token, token_to_idx
+
+
+@right("vocabulary")
+def _(tokens):
+    pairs = sorted(Counter(tokens).items(), key=lambda pair: pair[1], reverse=True)
+    names = ("<unk>", *(token for token, _ in pairs))
+    return names, dict(zip(names, range(len(names))))
+
+
+@wrong("vocabulary", 'Did you leave "<unk>" out of idx_to_token?')
+def _(tokens):
+    idx_to_token = [token for token, _ in Counter(tokens).most_common()]
+    return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token)}
+
+
+@wrong("vocabulary", 'Did you put "<unk>" at the end? It has id 0.')
+def _(tokens):
+    idx_to_token = [token for token, _ in Counter(tokens).most_common()] + ["<unk>"]
+    return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token)}
+
+
+@wrong("vocabulary", "Did you sort alphabetically, instead of most frequent first?")
+def _(tokens):
+    idx_to_token = ["<unk>", *sorted(set(tokens))]
+    return idx_to_token, dict(zip(idx_to_token, range(len(idx_to_token))))
+
+
+@wrong("vocabulary", "Did you keep the order of first appearance, instead of most frequent first?")
+def _(tokens):
+    idx_to_token = ["<unk>"]
+    for token in tokens:
+        if token not in idx_to_token:
+            idx_to_token.append(token)
+    return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token)}
+
+
+@wrong("vocabulary", "Did you put the rarest token first?")
+def _(tokens):
+    return vocabulary(tokens, lambda token, counts: counts[token])
+
+
+@wrong("vocabulary", "Did you sort ties alphabetically? They stay in order of first appearance.")
+def _(tokens):
+    return vocabulary(tokens, lambda token, counts: (-counts[token], token))
+
+
+@wrong("vocabulary", "Are the ids in token_to_idx one off? idx_to_token[token_to_idx[token]] must be token.")
+def _(tokens):
+    idx_to_token = ["<unk>"] + [token for token, _ in Counter(tokens).most_common()]
+    return idx_to_token, {token: idx + 1 for idx, token in enumerate(idx_to_token)}
+
+
+@wrong("vocabulary", "Did you swap keys and values of token_to_idx? Its keys are the tokens.")
+def _(tokens):
+    idx_to_token, token_to_idx = vocabulary(tokens, lambda token, counts: -counts[token])
+    return idx_to_token, {idx: token for token, idx in token_to_idx.items()}
+
+
+@wrong("vocabulary", "Did you give a token that occurs twice two ids?")
+def _(tokens):
+    idx_to_token = ["<unk>", *tokens]
+    return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token)}
+
+
+# --- sequential_batches ---
+
+
+@right("sequential_batches")
+def _(tokens, batch_size, num_steps):
+    row_length = (len(tokens) - 1) // batch_size
+    X = tokens[: batch_size * row_length].reshape(batch_size, row_length)
+    Y = tokens[1 : batch_size * row_length + 1].reshape(batch_size, row_length)
+    num_batches = row_length // num_steps
+    if num_batches == 0:
+        return []
+    used = num_batches * num_steps
+    return list(zip(X[:, :used].split(num_steps, dim=1), Y[:, :used].split(num_steps, dim=1)))
+
+
+@right("sequential_batches")
+def _(tokens, batch_size, num_steps):
+    num_batches = (len(tokens) - 1) // (batch_size * num_steps)
+    size = num_batches * batch_size * num_steps
+    X = tokens[:size].view(batch_size, num_batches, num_steps)  # rows rounded down to whole minibatches
+    Y = tokens[1 : size + 1].view(batch_size, num_batches, num_steps)
+    return [(X[:, n], Y[:, n]) for n in range(num_batches)]
+
+
+@wrong("sequential_batches", "Did you return something other than a tensor? torch.as_tensor converts it.")
+def _(tokens, batch_size, num_steps):
+    tokens = tokens.numpy()
+    row_length = (len(tokens) - 1) // batch_size
+    for start in range(0, row_length - num_steps + 1, num_steps):
+        X = [tokens[r * row_length + start :][:num_steps].tolist() for r in range(batch_size)]
+        Y = [tokens[r * row_length + start + 1 :][:num_steps].tolist() for r in range(batch_size)]
+        yield X, Y
+
+
+@wrong("sequential_batches", "Did you use the inputs themselves as targets? Y is the text one token later.")
+def _(tokens, batch_size, num_steps):
+    Xs, _, row_length = rows(tokens, batch_size)
+    return windows(Xs, Xs, range(0, row_length - num_steps + 1, num_steps), num_steps)
+
+
+@wrong("sequential_batches", "Does row r continue row r of the previous minibatch? "
+       "Cut the text into batch_size long rows first.")  # fmt: skip
+def _(tokens, batch_size, num_steps):
+    size = batch_size * num_steps
+    result = []
+    for i in range(0, len(tokens) - size, size):
+        X = tokens[i : i + size].reshape(batch_size, num_steps)
+        Y = tokens[i + 1 : i + size + 1].reshape(batch_size, num_steps)
+        result.append((X, Y))
+    return result
+
+
+@wrong("sequential_batches", "Did you transpose X and Y? They have shape (batch_size, num_steps).")
+def _(tokens, batch_size, num_steps):
+    Xs, Ys, row_length = rows(tokens, batch_size)
+    return windows(Xs, Ys, range(0, row_length - num_steps + 1, num_steps), num_steps) and [
+        (Xs[:, i : i + num_steps].T, Ys[:, i : i + num_steps].T)
+        for i in range(0, row_length - num_steps + 1, num_steps)
+    ]
+
+
+@wrong("sequential_batches", "Did you keep an incomplete minibatch at the end?")
+def _(tokens, batch_size, num_steps):
+    Xs, Ys, row_length = rows(tokens, batch_size)
+    return windows(Xs, Ys, range(0, row_length, num_steps), num_steps)
+
+
+@wrong(
+    "sequential_batches",
+    "Did you keep the last token for the last target? A row has (len(tokens) - 1) // batch_size tokens.",
+)
+def _(tokens, batch_size, num_steps):
+    row_length = len(tokens) // batch_size
+    Xs = tokens[: batch_size * row_length].reshape(batch_size, -1)
+    Ys = tokens[1 : batch_size * row_length + 1].reshape(batch_size, row_length)
+    return windows(Xs, Ys, range(0, row_length - num_steps + 1, num_steps), num_steps)
+
+
+@wrong("sequential_batches", "Did you leave out the last minibatch?")
+def _(tokens, batch_size, num_steps):
+    Xs, Ys, row_length = rows(tokens, batch_size)
+    num_batches = row_length // num_steps
+    return [
+        (Xs[:, n * num_steps : (n + 1) * num_steps], Ys[:, n * num_steps : (n + 1) * num_steps])
+        for n in range(num_batches - 1)
+    ]
+
+
+@wrong("sequential_batches", "Did you begin with an offset? Begin with the first token.")
+def _(tokens, batch_size, num_steps):
+    Xs, Ys, row_length = rows(tokens[1:], batch_size)
+    return windows(Xs, Ys, range(0, row_length - num_steps + 1, num_steps), num_steps)
+
+
+@wrong("sequential_batches", "Did you forget the return?")
+def _(tokens, batch_size, num_steps):
+    rows(tokens, batch_size)

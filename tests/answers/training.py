@@ -1,0 +1,246 @@
+"""Answers to the exercises of notebook 06."""
+
+import math
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import d2lmini
+
+from . import right, wrong
+from .forward_pass import logits, network
+from .gradient_clipping import joint
+
+
+def training_step(detach=True, targets=lambda X, Y: Y.T, reduction="mean", clip="joint", clear=True, sign=-1,
+                  update=True, start=lambda H: H, new=lambda H, old: (H,)):  # fmt: skip
+    """A learner's training step, with something left out."""
+
+    def train_step(X, Y, state, params, lr, theta):
+        (H,) = state
+        if detach:
+            H = H.detach()
+        states = network(torch.eye(len(params[0]))[X.T], (start(H),), params)
+        loss = F.cross_entropy(logits(torch.cat(states), params), targets(X, Y).reshape(-1), reduction=reduction)
+        if clear:
+            for param in params:
+                param.grad = None
+        loss.backward()
+        with torch.no_grad():
+            grads = [param.grad for param in params]
+            for group in {"joint": [grads], "each": [[grad] for grad in grads], "no": [], "always": [grads]}[clip]:
+                factor = theta / joint(group)
+                for grad in group:
+                    grad *= factor if clip == "always" else min(1, factor)
+            for param in params if update else []:
+                param += sign * lr * param.grad
+        return loss.item(), new(states[-1], H)
+
+    return train_step
+
+
+# --- perplexity ---
+
+
+right("perplexity")(lambda probs: math.exp(-probs.log().mean()))
+
+
+right("perplexity")(lambda probs: d2lmini.perplexity(float(-probs.log().sum()), len(probs)))
+
+
+right("perplexity")(lambda probs: 1 / np.exp(np.log(probs.numpy()).mean()))
+
+
+right("perplexity")(lambda probs: torch.exp(-torch.log(probs).sum() / probs.numel()))
+
+
+right("perplexity")(lambda probs: 2 ** (-probs.log2().mean().item()))
+
+
+right("perplexity")(lambda probs: math.prod(float(p) ** (-1 / len(probs)) for p in probs))
+
+
+wrong("perplexity", "Did you average exponentials, instead of taking the exponential of the average?")(
+    lambda probs: torch.exp(-torch.log(probs)).mean().item()
+)
+
+
+wrong("perplexity", "Did you average exponentials, instead of taking the exponential of the average?")(
+    lambda probs: (1 / probs).mean().item()
+)
+
+
+wrong("perplexity", "Did you average the probabilities? The logarithms are averaged.")(
+    lambda probs: len(probs) / probs.sum().item()
+)
+
+
+wrong("perplexity", "Did you sum the losses instead of averaging them?")(
+    lambda probs: torch.exp(-probs.log().sum()).item()
+)
+
+
+wrong("perplexity", "Is there a minus sign too many or too few? Perplexity is at least 1.")(
+    lambda probs: torch.exp(torch.mean(torch.log(probs))).item()
+)
+
+
+wrong("perplexity", "Did you forget the exponential?")(lambda probs: -probs.log().mean().item())
+
+
+wrong("perplexity", "Do logarithm and exponential have different bases?")(lambda probs: 2 ** -probs.log().mean().item())
+
+
+wrong("perplexity", "Does the product of many probabilities become zero? Add their logarithms.")(
+    lambda probs: (torch.prod(probs) ** (-1 / len(probs))).item()
+)
+
+
+# --- epoch_perplexity ---
+
+
+@right("epoch_perplexity")
+def _(mean_losses, num_tokens):
+    total = 0.0
+    for loss, n in zip(mean_losses, num_tokens):
+        total += loss * n
+    return math.exp(total / sum(num_tokens))
+
+
+right("epoch_perplexity")(lambda losses, tokens: np.exp(np.dot(losses, tokens) / np.sum(tokens)))
+
+
+right("epoch_perplexity")(
+    lambda losses, tokens: torch.exp((torch.tensor(losses) * torch.tensor(tokens)).sum() / sum(tokens)).item()
+)
+
+
+wrong("epoch_perplexity", "Did you average exponentials, instead of taking the exponential of the average?")(
+    lambda mean_losses, num_tokens: np.exp(mean_losses).mean().item()
+)
+
+
+wrong("epoch_perplexity", "Did you average exponentials, instead of taking the exponential of the average?")(
+    lambda mean_losses, num_tokens: sum(math.exp(x) * n for x, n in zip(mean_losses, num_tokens)) / sum(num_tokens)
+)
+
+
+wrong("epoch_perplexity", "Does every minibatch count the same? Weigh each loss by its tokens.")(
+    lambda mean_losses, num_tokens: np.exp(np.mean(mean_losses)).item()
+)
+
+
+wrong("epoch_perplexity", "Did you forget the exponential?")(
+    lambda mean_losses, num_tokens: sum(x * n for x, n in zip(mean_losses, num_tokens)) / sum(num_tokens)
+)
+
+
+wrong("epoch_perplexity", "Did you sum the losses instead of averaging them?")(
+    lambda mean_losses, num_tokens: math.exp(sum(x * n for x, n in zip(mean_losses, num_tokens)))
+)
+
+
+wrong("epoch_perplexity", "Did you divide the losses by the tokens without multiplying first? They are means already.")(
+    lambda mean_losses, num_tokens: np.exp(np.sum(mean_losses) / np.sum(num_tokens)).item()
+)
+
+
+wrong("epoch_perplexity", "Did you divide the sum by the number of minibatches, instead of tokens?")(
+    lambda mean_losses, num_tokens: math.exp(sum(x * n for x, n in zip(mean_losses, num_tokens)) / len(num_tokens))
+)
+
+
+# --- train_step ---
+
+
+@right("train_step")
+def _(X, Y, state, params, lr, theta):
+    inputs, state = d2lmini.one_hot(X.T, len(params[0])), tuple(s.detach() for s in state)
+    logits, state = d2lmini.rnn(inputs, state, params)
+    loss = F.cross_entropy(logits, Y.T.reshape(-1))
+    for param in params:
+        param.grad = None
+    loss.backward()
+    d2lmini.clip_gradients(params, theta)
+    d2lmini.sgd(params, lr)
+    return loss.item(), state
+
+
+@right("train_step")
+def _(X, Y, state, params, lr, theta):
+    state = (state[0].detach().clone(),)
+    optimizer = torch.optim.SGD(params, lr=lr)
+    logits, state = d2lmini.rnn(F.one_hot(X.t(), len(params[0])).float(), state, params)
+    loss = nn.CrossEntropyLoss()(logits, Y.t().flatten())
+    optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(params, theta)
+    optimizer.step()
+    return loss.detach(), (state[0].detach(),)
+
+
+@right("train_step")
+def _(X, Y, state, params, lr, theta):
+    logits, (H,) = d2lmini.rnn(d2lmini.one_hot(X.T, len(params[0])), (state[0].data,), params)
+    loss = -logits.log_softmax(-1)[torch.arange(Y.numel()), Y.T.flatten()].mean()
+    grads = torch.autograd.grad(loss, params)
+    factor = min(1, theta / joint(grads))
+    with torch.no_grad():
+        for param, grad in zip(params, grads):
+            param.sub_(lr * factor * grad)
+    return float(loss.detach()), (H,)
+
+
+wrong("train_step", "Did you forget to detach the incoming state? Its history belongs to the previous minibatch.")(
+    training_step(detach=False)
+)
+
+
+wrong("train_step", "Are the targets in the wrong order? The logits are time-major, so Y must be Y.T.")(
+    training_step(targets=lambda X, Y: Y)
+)
+
+
+wrong("train_step", "Did you use the inputs X as targets? The targets are Y.")(training_step(targets=lambda X, Y: X.T))
+
+
+wrong("train_step", "Did you sum the losses instead of averaging them?")(training_step(reduction="sum"))
+
+
+wrong("train_step", "Did you forget to clip, or clip too late? It belongs between backward and the update.")(
+    training_step(clip="no")
+)
+
+
+wrong("train_step", "Did you clip each gradient by its own norm? They share one norm.")(training_step(clip="each"))
+
+
+wrong("train_step", "Did you scale small gradients up? Without min(1, ...) the norm always becomes theta.")(
+    training_step(clip="always")
+)
+
+
+wrong("train_step", "Are the gradients of the previous step still there? Set every grad to None first.")(
+    training_step(clear=False)
+)
+
+
+wrong("train_step", "Did you leave the parameters unchanged? The step changes them in place, while grad is there.")(
+    training_step(update=False)
+)
+
+
+wrong("train_step", "Does the step go uphill? The sign of the update is minus.")(training_step(sign=1))
+
+
+wrong("train_step", "Did you ignore the incoming state?")(training_step(start=torch.zeros_like))
+
+
+wrong("train_step", "Did you return the old state? The new one is the H of the last step.")(
+    training_step(new=lambda H, old: (old,))
+)
+
+
+wrong("train_step", "Is the new state a tuple, (H,)? The comma makes the tuple.")(training_step(new=lambda H, old: H))
