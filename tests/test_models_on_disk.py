@@ -7,7 +7,7 @@ import torch
 from small_runs import MODELS, TRAIN, VOCAB, data, gru_params, layer, retouch, run, scratch
 from torch import nn
 
-from d2lmini import RNNModelScratch, RNNModelByHand, Vocab, evaluate, load_model, predict, sample, save_model, train
+from d2lmini import RNNModelByHand, RNNModelScratch, Vocab, evaluate, load_model, predict, sample, save_model, train
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "dropout"])

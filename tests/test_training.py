@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from d2lmini import (
     RandomBatches,
     RNNModel,
-    RNNModelScratch,
     RNNModelByHand,
+    RNNModelScratch,
     SequentialBatches,
     TrainingDiverged,
     Vocab,
