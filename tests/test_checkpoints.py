@@ -95,11 +95,13 @@ def test_more_epochs_than_asked_for_are_refused(good):
 
 def test_an_interrupted_run_is_no_longer_stopped_when_it_goes_on(tmp_path):
     path = tmp_path / "c"
-    model, history = scratch(), History(stopped="interrupted after 1 of 2 epochs", train_ppl=[20.0], speeds=[1.0])
-    save_checkpoint(model, data(), history, path)
-    loaded = History()
-    assert load_checkpoint(scratch(), data(), loaded, path) is True
-    assert loaded.stopped is None and loaded.train_ppl == [20.0]
+    history = History(stopped="interrupted after 2 of 9 epochs", train_ppl=[20.0, 19.0], speeds=[1.0, 2.0])
+    batches, loaded = data(), History()
+    batches.epoch = 2
+    save_checkpoint(scratch(), batches, history, path)
+    batches.epoch = 1
+    assert load_checkpoint(scratch(), batches, loaded, path) is True
+    assert loaded == History(train_ppl=[20.0, 19.0], speeds=[1.0, 2.0]) and batches.epoch == 2
 
 
 def test_load_checkpoint_says_whether_there_was_a_file(tmp_path):
@@ -202,6 +204,15 @@ def test_what_is_no_checkpoint_is_not_replaced(tmp_path, content):
     with pytest.raises(ValueError, match=r"holds a model, not a checkpoint|isn't a file of d2lmini"):
         run(Untouched(len(VOCAB), 8), data(), 2, checkpoint=path)
     assert path.read_bytes() == content
+
+
+def test_a_write_protected_checkpoint_is_refused_before_the_training(good):
+    path, content = good
+    path.chmod(0o444)
+    with pytest.raises(OSError, match="write-protected"):
+        run(Untouched(len(VOCAB), 8), data(), 4, checkpoint=path)
+    assert path.read_bytes() == content
+    path.chmod(0o644)
 
 
 def test_models_and_checkpoints_never_replace_each_other(good, tmp_path):

@@ -168,12 +168,12 @@ def test_only_old_leftovers_with_exactly_this_name_are_cleaned(tmp_path):
     assert sorted(os.listdir(tmp_path)) == sorted([*others, young, "m"])
 
 
-@pytest.mark.parametrize(("hours", "stays"), [(23, True), (25, False)])
-def test_a_leftover_is_old_after_a_day(tmp_path, monkeypatch, hours, stays):
+@pytest.mark.parametrize(("seconds", "stays"), [(-1, True), (1, False)])
+def test_a_leftover_is_old_after_a_day(tmp_path, monkeypatch, seconds, stays):
     leftover = tmp_path / f".m.{'0' * 16}.partial"
     leftover.write_bytes(b"half")
     now = leftover.stat().st_mtime
-    monkeypatch.setattr(files.time, "time", lambda: now + hours * 3600)
+    monkeypatch.setattr(files.time, "time", lambda: now + 86_400 + seconds)
     write_atomically(tmp_path / "m", b"whole")
     assert leftover.exists() == stays
 
@@ -384,6 +384,15 @@ def test_what_was_written_is_read(tmp_path):
     assert read_file(tmp_path / "m")[1] == description
     with pytest.raises(ValueError, match="m holds a test, not a model: choose another path"):
         read_file(tmp_path / "m", "model")
+
+
+def test_two_names_of_one_tensor_are_written_as_two(tmp_path):
+    tensor = torch.arange(6.0)
+    write_file(tmp_path / "m", {"a": tensor, "b": tensor, "c": tensor[2:]}, {"kind": "test"})
+    loaded, _ = read_file(tmp_path / "m")
+    assert (
+        torch.equal(loaded["a"], tensor) and torch.equal(loaded["b"], tensor) and torch.equal(loaded["c"], tensor[2:])
+    )
 
 
 def test_the_checksum_sees_text_names_types_shapes_and_numbers():

@@ -7,7 +7,7 @@ import torch
 from small_runs import MODELS, TRAIN, VOCAB, data, gru_params, layer, retouch, run, scratch
 from torch import nn
 
-from d2lmini import RNNModelScratch, RNNModelByHand, Vocab, evaluate, load_model, predict, sample, save_model, train
+from d2lmini import RNNModelByHand, RNNModelScratch, Vocab, evaluate, load_model, predict, sample, save_model, train
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "dropout"])
@@ -129,6 +129,7 @@ def nonsense(**changes):
         lambda tensors, description: description["vocab"].update(freqs=[1]),
         lambda tensors, description: tensors.clear(),
         lambda tensors, description: tensors.update({name: t.int() for name, t in tensors.items()}),
+        lambda tensors, description: tensors.update({name: t.to(torch.float8_e5m2) for name, t in tensors.items()}),
     ],
 )
 def test_a_model_that_makes_no_sense_is_refused(tmp_path, change):

@@ -19,8 +19,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from d2lmini import (
     RandomBatches,
     RNNModel,
-    RNNModelScratch,
     RNNModelByHand,
+    RNNModelScratch,
     SequentialBatches,
     TrainingDiverged,
     Vocab,
@@ -195,6 +195,27 @@ def test_clipping_off_and_on_differ():
     with torch.no_grad():
         moved = [sum(float((a - b).norm()) for a, b in zip(m.parameters(), start)) for m in (clipped, free)]
     assert moved[0] < moved[1] / 5
+
+
+def test_by_default_gradients_are_clipped_at_1():
+    models = [small_model() for _ in range(4)]
+    for model, options in zip(models, [{}, {"theta": 1.0}, {"theta": 1.1}, {}]):
+        with torch.no_grad():
+            model.params[4][0] = 20.0  # a token that never comes: the gradient has a norm above 1
+        run_one = train_epoch if model is not models[3] else lambda *args: train(args[0], args[1], 1, args[2])
+        run_one(model, data(), 0.1, **options)
+    assert equal(models[0].params, models[1].params) and equal(models[3].params, models[1].params)
+    assert not equal(models[0].params, models[2].params)
+
+
+def test_sequences_of_a_single_token_can_be_trained_on():
+    history = train(small_model(), SequentialBatches(TOKENS[:5], 4, 1), 2, 0.1, watch=Watch(every=1))
+    assert len(history.train_ppl) == 2
+
+
+def test_every_tenth_epoch_is_looked_at_by_default():
+    history = train(small_model(), data(), 12, 0.1, watch=Watch(held_out=TOKENS[:10]))
+    assert list(history.held_out_ppl) == [10, 12]
 
 
 def test_updater_replaces_sgd():
