@@ -121,6 +121,9 @@ def test_the_chapter_is_the_one_described_and_ships_in_the_wheel(tmp_path):
         assert archive.read("d2lmini/data/time_machine_ch1.txt") == chapter
         names = archive.namelist()
     assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("d2lmini/**/*.py")} <= set(names)
+    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb")} <= {
+        name.removeprefix("d2lmini/") for name in names
+    }
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if not name.startswith("d2lmini")], "only the package belongs in site-packages"
 
