@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 WIDTH = 88  # columns of a verdict
 SHORT = 12  # so many numbers are shown; of more numbers, only the first that is wrong
@@ -43,7 +44,7 @@ ERRORS = {
     "backward through the graph a second time": "Did you forget to detach the incoming state?",
     "call numpy() on Tensor that requires grad": "Stay with PyTorch's operations: NumPy doesn't track gradients.",
     "does not require grad": "Did you detach something on the way to the loss?",
-    "converted to Scalar": "Did you use a tensor of several numbers where one number belongs?",
+    "can be converted to": "Did you use a tensor of several numbers where one number belongs?",
     "view size is not compatible": "Use reshape: view needs numbers that are contiguous in memory.",
     "negative dimensions": "",
 } | dict.fromkeys(
@@ -80,6 +81,7 @@ class Outcome:
 
     parts: dict = field(default_factory=dict)
     flaws: list = field(default_factory=list)
+    result: object = None
     error: BaseException | None = None
 
 
@@ -143,9 +145,12 @@ class Check:
         flaws = list(dict.fromkeys(chain.from_iterable(outcome.flaws for outcome in outcomes)))
         if wrong or any(flaw.hint != SHARED for flaw in flaws):  # sharing matters where all else is right
             flaws = [flaw for flaw in flaws if flaw.hint != SHARED]
-        if 0 not in wrong and not self.equal(outcomes[0], self.outcome(function, 0)):
-            kept = Flaw("a second call with the same arguments gives something else", STATE_KEPT)
-            return self.says("✗", kept.text, [], [kept.hint])
+        if 0 not in wrong:
+            again = self.outcome(function, 0)
+            if not self.equal(outcomes[0], again):
+                return self.says("✗", "a second call with the same arguments gives something else", [], [STATE_KEPT])
+            if not self.shares and memory(outcomes[0].result) & memory(again.result):
+                flaws.append(Flaw("two calls return the same tensor", "Make a new one in each call."))
         if not wrong and not flaws:
             return self.says("✓", "right" + self.remark(outcomes[0]))
         if not wrong:
@@ -199,6 +204,7 @@ class Check:
         try:
             start_afresh()
             outcome.parts = self.read(expected, self.call(watched, i), outcome.flaws)
+            outcome.result = watched.result
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever the learner's code does, exit() too, the notebook must run on
@@ -268,6 +274,8 @@ class Check:
         """Whether two outcomes are the same, in all parts or in one, as far as both could be read."""
         if a.error is not None or b.error is not None:
             return (a.error is not None and b.error is not None) or (infinite(a) and infinite(b))
+        if part is None and any(isinstance(b.parts[name], Unread) for name in b.parts.keys() - a.parts.keys()):
+            return False
         parts = [name for name in a.parts if name in b.parts and part in (None, name)]
         return bool(parts) and all(same(a.parts[name], b.parts[name], self.rtol, self.atol) for name in parts)
 
@@ -331,14 +339,12 @@ class Watched:
     """The learner's function, and what it does to its arguments."""
 
     def __init__(self, function, names, changes, shares):
-        self.function, self.names, self.changes, self.shares, self.flaws = function, names, changes, shares, []
+        self.function, self.names, self.changes, self.shares = function, names, changes, shares
+        self.flaws, self.result = [], None
 
     def __call__(self, *args):
         before = frozen(args)
-        try:
-            result = self.function(*args)
-        finally:
-            usual_settings()
+        self.result = result = self.function(*args)
         for name, old, arg in zip(self.names, before, args):
             if name not in self.changes and frozen(arg) != old:
                 text = f"it changes its argument `{name}`"
@@ -378,6 +384,7 @@ def with_gradients(function, *args):
     for leaf in leaves:
         leaf.requires_grad_()
     result = function(*replaced(args, iter([leaf.clone() for leaf in leaves])))
+    usual_settings()  # whatever the function has set
     found = Parts({"result": result})
     results = [tensor for tensor in floats(result) if tensor.requires_grad]
     if not results:
@@ -389,6 +396,18 @@ def with_gradients(function, *args):
         text = "its gradients can't be computed, because a tensor was overwritten after it had been used"
         return found | {"gradients": Flaw(text, "Make new tensors in place of operations like H[:] = ... and *=.")}
     return found | {"gradients": torch.cat([gradient.flatten() for gradient in gradients])}
+
+
+class Calls(TorchFunctionMode):
+    """Remembers which of PyTorch's functions were called."""
+
+    def __init__(self):
+        super().__init__()
+        self.functions = []
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        self.functions.append(function)
+        return function(*args, **(kwargs or {}))
 
 
 def floats(value):

@@ -2,23 +2,10 @@
 
 import torch
 from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 
-from .judge import Check, Flaw, Parts, hot, ids, normal, with_gradients
+from .judge import Calls, Check, Flaw, Parts, hot, ids, normal, with_gradients
 
 AXES = "Did you swap the time and batch axes?"
-
-
-class Calls(TorchFunctionMode):
-    """Remembers which of PyTorch's functions were called."""
-
-    def __init__(self):
-        super().__init__()
-        self.functions = []
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        self.functions.append(function)
-        return function(*args, **(kwargs or {}))
 
 
 def from_scratch(function, ids, vocab_size):
@@ -33,7 +20,7 @@ def encoded(ids, vocab_size, *, shift=0, axis=-1, transpose=False, flat=False, c
     """One-hot vectors, with places to go wrong."""
     ids = ids.flatten() if flat else ids.T if transpose and ids.dim() == 2 else ids
     columns = int(ids.max()) + 1 if columns == "largest" else columns or vocab_size
-    return values(hot((ids + shift) % columns, columns), ids).movedim(-1, axis)
+    return values(hot((ids + shift) % vocab_size, columns), ids).movedim(-1, axis)
 
 
 one_hot = Check(
@@ -43,6 +30,7 @@ one_hot = Check(
         ("a single id", (torch.tensor(3), 5)),
         ("ids without the largest one", (torch.tensor([0, 2, 1, 2]), 6)),
         ("ids of shape (2, 3), vocab_size 5", (torch.tensor([[0, 3, 1], [2, 4, 1]]), 5)),
+        ("other ids of the same shape", (torch.tensor([[1, 0, 4], [2, 0, 3]]), 5)),
         ("a batch of 1 with 1 step, vocab_size 2", (torch.tensor([[1]]), 2)),
         ("ids of shape (3, 2) that are a transposed tensor", (ids(rng, 7, 2, 3).T, 7)),
         ("no ids at all", (torch.zeros(0, dtype=torch.long), 4)),

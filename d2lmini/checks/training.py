@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from .forward_pass import OLD_STATE, STATE_IGNORED, step
 from .gradient_clipping import EACH_ITS_OWN, SCALED_UP, joint
-from .judge import Check, Flaw, Parts, Unread, describe, hot, ids, items_of, normal, unread
+from .judge import Check, Flaw, Parts, Unread, describe, hot, ids, items_of, normal, unread, usual_settings
 from .parameters import NAMES, shapes
 
 NOT_DETACHED = "Did you forget to detach the incoming state? Its history belongs to the previous minibatch."
@@ -176,6 +176,7 @@ def observe_training(function, batches, H, params, lr, theta):
     handed, state, found = list(params), (torch.tanh(H @ params[1]),), Parts()
     for _i, (X, Y) in enumerate(batches):
         result = function(X, Y, state, handed, lr, theta)
+        usual_settings()  # whatever the function has set
         pair = items_of(result, 2)
         if pair is None or len(pair) != 2:
             return Parts({"result": unread((0.0, 0.0), result) if pair is None or result is None else

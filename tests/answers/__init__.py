@@ -1,8 +1,8 @@
 """Answers to the exercises, as learners write them; a file for each notebook, right and wrong ones side by side.
 
 RIGHT[exercise] is a list of functions that the check must accept in any style. WRONG[exercise] is a list of
-(function, hints): the hints that the check must give, one for each mistake; no hints where the check only has to
-see that something is wrong. Every file here is found by itself.
+(function, hints): how the hints begin that the check must give, one for each mistake; no hints where the check only
+has to see that something is wrong. Every file here is found by itself.
 """
 
 from collections import defaultdict

@@ -176,3 +176,80 @@ def _(ids, W_xh):
 @wrong("lookup", "Did you multiply with one-hot vectors? Take the rows of W_xh directly.")
 def _(ids, W_xh):
     return torch.eye(W_xh.shape[0])[ids] @ W_xh
+
+
+# --- one_hot, more ---
+
+right("one_hot")(lambda ids, n: torch.stack([(ids == i).float() for i in range(n)], dim=-1))
+right("one_hot")(lambda ids, n: torch.eye(n).index_select(0, ids.reshape(-1)).reshape(*ids.shape, n))
+wrong("one_hot", "Make it from what the notebook has shown")(lambda ids, n: F.one_hot(ids, n).float())
+wrong("one_hot", "Did you write 28")(lambda ids, n: torch.eye(28)[ids])
+wrong("one_hot", "Did you leave PyTorch's usual float32?")(lambda ids, n: torch.eye(n, dtype=torch.float64)[ids])
+wrong("one_hot", "Did you leave PyTorch's usual float32?")(lambda ids, n: torch.eye(n)[ids].bfloat16())
+wrong("one_hot")(lambda ids, n: torch.eye(n)[ids].to_sparse())
+wrong("one_hot")(lambda ids, n: torch.eye(n)[ids.to(torch.uint8).long()])  # a limit: ids above 255
+wrong("one_hot")(lambda ids, n: torch.eye(n)[ids[:32]] if ids.dim() else torch.eye(n)[ids])  # a limit: 32 rows
+wrong("one_hot", "Use reshape")(lambda ids, n: torch.eye(n)[ids.view(-1)].view(*ids.shape, n))
+wrong("one_hot", "Did you write the id itself")(lambda ids, n: torch.eye(n)[ids] * ids[..., None])
+wrong("one_hot", "Did you write the id itself", "Did you take the number of columns")(
+    lambda ids, n: torch.eye(int(ids.max()) + 1)[ids] * ids[..., None]
+)
+wrong("one_hot", "Did you put the new axis first?", "Did you swap zeros and ones?")(
+    lambda ids, n: torch.stack([(ids != i).float() for i in range(n)])
+)
+wrong("one_hot", "Did you lose the shape of ids?", "Is the one a place off?")(
+    lambda ids, n: torch.eye(n)[ids.flatten() - 1]
+)
+wrong("one_hot", "Did you lose the shape of ids?", "Did you return integers?")(
+    lambda ids, n: torch.eye(n).long()[ids.flatten()]
+)
+wrong("one_hot", "Did you swap the time and batch axes?", "Did you return something other than a tensor?")(
+    lambda ids, n: np.eye(n, dtype=np.float32)[ids.numpy().T if ids.dim() == 2 else ids.numpy()]
+)
+_buffer = {}
+
+
+@wrong("one_hot", "Make a new one in each call.")
+def _(ids, n):
+    result = _buffer.setdefault((tuple(ids.shape), n), torch.zeros(*ids.shape, n))  # never cleared
+    return result.scatter_(-1, ids[..., None], 1.0) if len(_buffer) else result
+
+
+# --- time_major, more ---
+
+right("time_major")(lambda X, n: torch.zeros(*X.T.shape, n).scatter_(2, X.T[:, :, None], 1.0))
+wrong("time_major", "Is the one a place off?")(lambda X, n: torch.eye(n)[X.T - 1])
+wrong("time_major", "Did you write 28")(lambda X, n: torch.eye(28)[X.T])
+wrong("time_major", "Did you read the text backwards?")(lambda X, n: torch.eye(n)[X.flip(1).T])
+wrong("time_major", "Use reshape")(lambda X, n: torch.eye(n)[X.T.view(-1)].view(*X.T.shape, n))
+wrong("time_major")(lambda X, n: torch.eye(n)[X[:, :35].T])  # a limit
+wrong("time_major", "Did you leave PyTorch's usual float32?")(lambda X, n: torch.eye(n, dtype=torch.double)[X.T])
+wrong("time_major", "Did you swap the time and batch axes?", "Did you return integers?")(lambda X, n: F.one_hot(X, n))
+wrong("time_major", "Did you swap the time and batch axes?", "Is the one a place off?")(
+    lambda X, n: torch.eye(n)[X - 1]
+)
+wrong("time_major", "Did you swap the time", "Did you flatten")(lambda X, n: torch.eye(n)[X.reshape(-1)])
+wrong("time_major", "Is the one a place off?", "Is the vocabulary axis the last one?")(
+    lambda X, n: torch.eye(n)[X.T - 1].permute(2, 0, 1)
+)
+wrong("time_major", "Did you read the text backwards?", "Did you write 28")(lambda X, n: torch.eye(28)[X.flip(1).T])
+
+# --- lookup, more ---
+
+right("lookup")(lambda ids, W_xh: W_xh.gather(0, ids.reshape(-1, 1).expand(-1, W_xh.shape[1])).reshape(*ids.shape, -1))
+right("lookup")(lambda ids, W_xh: W_xh.T[:, ids.flatten()].T.reshape(*ids.shape, W_xh.shape[1]))
+wrong("lookup", "Did you detach something")(lambda ids, W_xh: W_xh.detach()[ids])
+wrong("lookup", "Did you detach something")(torch.no_grad()(lambda ids, W_xh: F.embedding(ids, W_xh)))
+wrong("lookup", "Did you multiply with one-hot vectors?")(
+    lambda ids, W_xh: torch.stack([torch.eye(len(W_xh))[i] @ W_xh for i in ids.flatten()]).reshape(*ids.shape, -1)
+)
+wrong("lookup", "Did you multiply with one-hot vectors?")(
+    lambda ids, W_xh: ((ids[..., None] == torch.arange(len(W_xh)))[..., None] * W_xh).sum(-2)
+)
+wrong("lookup")(lambda ids, W_xh: W_xh[ids % 256])  # a limit
+wrong("lookup", "Did you lose the shape of ids?", "Is the row one off?")(lambda ids, W_xh: W_xh[ids.flatten() - 1])
+wrong("lookup", "Did you lose the shape", "Did you detach something")(lambda ids, W_xh: W_xh.data[ids.flatten()])
+wrong("lookup", "Did you swap the time and batch axes?", "Is the row one off?")(
+    lambda ids, W_xh: W_xh[(ids.T if ids.dim() == 2 else ids) - 1]
+)
+wrong("lookup", changes("W_xh"))(lambda ids, W_xh: W_xh.mul_(2)[ids] / 2)

@@ -10,8 +10,6 @@ import d2lmini
 
 from . import right, wrong
 
-TENSORS = "Did you make the tensors? Multiply and add the two sizes only."
-
 
 def params_from(draw, biases=torch.zeros, finish=lambda param: param.requires_grad_()):
     def get_params(n, h):
@@ -109,7 +107,7 @@ def _(vocab_size, num_hiddens):
 right("num_params")(lambda n, h: h * (n + h + 1) + n * (h + 1))
 
 
-wrong("num_params", TENSORS)(
+wrong("num_params", "Multiply and add the two sizes only.")(
     lambda vocab_size, num_hiddens: sum(p.numel() for p in d2lmini.get_params(vocab_size, num_hiddens))
 )
 
@@ -132,7 +130,7 @@ wrong("num_params", "Did you forget b_q?")(lambda n, h: n * h + h * h + h + h * 
 wrong(
     "num_params",
     "Did you count b_h twice? nn.RNN has two of them, this network one.",
-    TENSORS,
+    "Multiply and add the two sizes only.",
 )(lambda n, h: sum(p.numel() for layer in (nn.RNN(n, h), nn.Linear(h, n)) for p in layer.parameters()))
 
 
@@ -181,4 +179,89 @@ wrong("spectral_radius", "Did you take the Frobenius norm, the root of the sum o
 
 wrong("spectral_radius", "Did you return all eigenvalues? One number is wanted, the largest.")(
     lambda W: torch.linalg.eigvals(W).abs()
+)
+
+
+# --- get_params, more ---
+
+right("get_params")(lambda n, h: nn.ParameterList(small(n, h)))
+right("get_params")(lambda n, h: (param for param in small(n, h)))
+right("get_params")(params_from(lambda *shape: nn.init.normal_(torch.empty(shape), std=0.01)))
+
+
+@wrong("get_params", "Each parameter has numbers of its own.")
+def _(n, h):
+    W_xh, W_hh, b_h, _, b_q = small(n, h)
+    return [W_xh, W_hh, b_h, W_xh.detach().T.requires_grad_(), b_q]
+
+
+@wrong("get_params", "Did you draw the matrices from the same random numbers?")
+def _(n, h):
+    W_xh, W_hh, b_h, _, b_q = small(n, h)
+    return [W_xh, W_hh, b_h, W_xh.detach().T.clone().requires_grad_(), b_q]
+
+
+_made = {}
+wrong("get_params", "Make a new one in each call.")(lambda n, h: _made.setdefault((n, h), small(n, h)))
+wrong("get_params", "The inputs are float32, too.")(params_from(lambda *s: torch.randn(*s, dtype=torch.float64) * 0.01))
+wrong("get_params", "Did you write fixed numbers?")(lambda n, h: small(28, 512))
+wrong("get_params", "Did you fill a matrix with one number?")(params_from(lambda *s: torch.full(s, 0.01)))
+wrong("get_params", "Did you use torch.rand")(params_from(lambda *s: (torch.rand(*s) - 0.5) * 0.0346))
+wrong("get_params", "Is the standard deviation 0.01?")(params_from(lambda *s: torch.randn(*s) * 0.03))
+wrong("get_params", "Did you swap rows and columns?")(
+    lambda n, h: [torch.zeros(1, h).requires_grad_() if p.dim() == 1 and len(p) == h else p for p in small(n, h)]
+)
+wrong("get_params", "Did you fill a matrix with one number?")(params_from(torch.zeros))
+wrong("get_params", "Did you forget the factor 0.01?", "Did you forget requires_grad_()?")(
+    params_from(torch.randn, finish=lambda param: param)
+)
+wrong("get_params", "Did you forget the factor 0.01?", "Did you start the biases")(params_from(torch.randn, torch.ones))
+wrong("get_params", "Did you use torch.rand", "Did you start the biases")(
+    params_from(lambda *s: torch.rand(*s) * 0.01, torch.ones)
+)
+wrong("get_params", "Did you use torch.rand", "Did you forget requires_grad_()?")(
+    params_from(lambda *s: torch.rand(*s) * 0.01, finish=lambda param: param)
+)
+wrong("get_params", "Did you start the biases", "The inputs are float32, too.")(
+    params_from(lambda *s: torch.randn(*s, dtype=torch.float64) * 0.01, torch.ones)
+)
+
+# --- num_params, more ---
+
+right("num_params")(lambda n, h: (n + h + 1) * h + (h + 1) * n)
+right("num_params")(lambda n, h: sum(a * b for a, b in [(n, h), (h, h), (1, h), (h, n), (1, n)]))
+right("num_params")(lambda n, h: math.prod([n + h + 1, h]) + math.prod([h + 1, n]))
+right("num_params")(lambda n, h: np.int64(h) * (2 * n + h + 1) + n)
+wrong("num_params", "Did you forget b_h?")(lambda n, h: n * h + h * h + h * n + n)
+wrong("num_params", "Did you raise to a power")(lambda n, h: n**h + h**h + h**n + h + n)
+wrong("num_params", "Did you raise to a power")(lambda n, h: n * h + h**h + h * n + h + n)
+wrong("num_params", "Did you swap the lengths of the biases?")(lambda n, h: 2 * n * h + h * h + 2 * n)
+wrong("num_params", "Did you forget W_xh or W_hq?")(lambda n, h: n * h + h * h + h + n)
+wrong("num_params")(lambda n, h: 34240)
+wrong("num_params")(lambda n, h: (n * h + h * h + h + h * n + n) / 1.0 + 0.5)
+wrong("num_params", "Did you forget W_hh?", "Did you forget the biases?")(lambda n, h: 2 * n * h)
+wrong("num_params", "Did you forget W_hh?", "Did you forget b_q?")(lambda n, h: 2 * n * h + h)
+wrong("num_params", "Did you forget W_hh?", "Did you count b_h twice?")(lambda n, h: 2 * n * h + 2 * h + n)
+wrong("num_params", "Did you swap the lengths of the biases?")(lambda n, h: 2 * n * h + h * h + 2 * h)
+
+# --- spectral_radius, more ---
+
+right("spectral_radius")(lambda W: np.abs(np.linalg.eig(W.numpy())[0]).max())
+right("spectral_radius")(lambda W: torch.linalg.eigvals(W).abs().sort().values[-1])
+wrong("spectral_radius", "Did you take the singular values")(lambda W: float(torch.linalg.norm(W, 2)))
+wrong("spectral_radius", "Did you take the largest entry of W?")(lambda W: W.max().item())
+wrong("spectral_radius", "Did you average over the eigenvalues?")(lambda W: torch.linalg.eigvals(W).abs().mean().item())
+wrong("spectral_radius", "Did you take the smallest eigenvalue?")(lambda W: torch.linalg.eigvals(W).abs().min().item())
+wrong("spectral_radius", "Did you take the trace or the determinant?")(lambda W: W.trace().item())
+wrong("spectral_radius", "Did you square the result?")(lambda W: float((torch.linalg.eigvals(W).abs() ** 2).max()))
+wrong("spectral_radius")(lambda W: torch.linalg.eigvals(W).max())
+wrong("spectral_radius", "Did you use a tensor of several numbers")(lambda W: float(torch.linalg.eigvals(W).abs()))
+wrong("spectral_radius", "Did you take W for a symmetric matrix", "Did you average over the eigenvalues?")(
+    lambda W: torch.linalg.eigvalsh(W).abs().mean()
+)
+wrong("spectral_radius", "Did you take the singular values", "Did you take the smallest eigenvalue?")(
+    lambda W: float(torch.linalg.svdvals(W).min())
+)
+wrong("spectral_radius", "Did you drop the imaginary parts?", "Did you take the smallest eigenvalue?")(
+    lambda W: float(torch.linalg.eigvals(W).real.min())
 )

@@ -1,11 +1,15 @@
 """Answers to the exercises of notebook 00."""
 
+import itertools
 import re
+import string
 from collections import Counter
+
+import torch
 
 import d2lmini
 
-from . import right, wrong
+from . import changes, right, wrong
 
 
 def vocabulary(tokens, key):
@@ -270,3 +274,170 @@ def _(tokens, batch_size, num_steps):
 @wrong("sequential_batches", "Did you forget the return?")
 def _(tokens, batch_size, num_steps):
     rows(tokens, batch_size)
+
+
+# --- normalise, more ---
+
+right("normalise")(lambda text: re.sub("[^a-z]+", " ", text.lower()).strip())
+right("normalise")(lambda text: " ".join(word for word in re.split("[^a-z]", text.lower()) if word))
+right("normalise")(
+    lambda text: " ".join("".join(g) for k, g in itertools.groupby(text.lower(), key=string.ascii_lowercase.count) if k)
+)
+
+
+@right("normalise")
+def _(text):
+    text = "".join(c if c in string.ascii_lowercase else " " for c in text.lower())
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text.removeprefix(" ").removesuffix(" ")
+
+
+wrong("normalise", "Did you clean each line")(
+    lambda text: " ".join(re.sub("[^a-z]+", " ", line.lower()).strip() for line in text.split("\n"))
+)
+wrong("normalise", "Did you keep digits?")(lambda text: re.sub("[^a-z0-9]+", " ", text.lower()).strip())
+wrong("normalise", "Did you keep apostrophes?")(lambda text: " ".join(re.findall("[a-z']+", text.lower())))
+wrong("normalise", "Did you make the text upper case?")(lambda text: re.sub("[^A-Z]+", " ", text.upper()).strip())
+wrong("normalise")(lambda text: " ".join(re.findall("[a-z]+", text.lower()[:500])))  # a limit
+wrong("normalise")(lambda text: re.findall("[a-z]+", text.lower()))
+wrong("normalise", "Did you keep digits?", "Did you leave a space")(
+    lambda text: re.sub("[^a-z0-9]+", " ", text.lower())
+)
+wrong("normalise", "Did you lose capitals", "Did you leave a space")(lambda text: re.sub("[^a-z]+", " ", text))
+wrong("normalise", "Did you keep capitals?", "Did you leave a space")(lambda text: re.sub("[^A-Za-z]+", " ", text))
+wrong("normalise", "Did you keep capitals?", "Did you put a space for every")(
+    lambda text: re.sub("[^A-Za-z]", " ", text).strip()
+)
+wrong("normalise", "Did you glue words", "Did you leave a space")(
+    lambda text: re.sub("[^a-z]+", " ", text.lower().replace("\n", ""))
+)
+
+# --- vocabulary, more ---
+
+
+@right("vocabulary")
+def _(tokens):
+    names = ["<unk>", *sorted(dict.fromkeys(tokens), key=tokens.count, reverse=True)]
+    return (name for name in [names, {name: names.index(name) for name in names}])
+
+
+@right("vocabulary")
+def _(tokens):
+    counts, names = Counter(tokens), ["<unk>"]
+    for n in sorted(set(counts.values()), reverse=True):
+        names += [token for token in counts if counts[token] == n]
+    return [names, dict(map(reversed, enumerate(names)))]
+
+
+@wrong("vocabulary", 'Did you leave "<unk>" out of token_to_idx?')
+def _(tokens):
+    names = [token for token, _ in Counter(tokens).most_common()]
+    return ["<unk>", *names], {token: i + 1 for i, token in enumerate(names)}
+
+
+@wrong("vocabulary", "Did you reverse the order of ties?")
+def _(tokens):
+    counts = Counter(tokens)
+    names = ["<unk>", *sorted(counts, key=counts.get)[::-1]]
+    return names, {token: i for i, token in enumerate(names)}
+
+
+@wrong("vocabulary", 'Did you leave "<unk>" out of idx_to_token?', "Did you sort alphabetically")
+def _(tokens):
+    names = sorted(set(tokens))
+    return names, {token: i for i, token in enumerate(names)}
+
+
+@wrong("vocabulary", 'Did you put "<unk>" at the end?', "Did you put the rarest token first?")
+def _(tokens):
+    counts = Counter(tokens)
+    names = [*sorted(counts, key=counts.get), "<unk>"]
+    return names, {token: i for i, token in enumerate(names)}
+
+
+@wrong("vocabulary", "Did you sort ties alphabetically?", "Are the ids in token_to_idx one off?")
+def _(tokens):
+    names, token_to_idx = vocabulary(tokens, lambda token, counts: (-counts[token], token))
+    return names, {token: idx + 1 for token, idx in token_to_idx.items()}
+
+
+@wrong("vocabulary", "Did you keep the order of first appearance", "Did you swap keys and values")
+def _(tokens):
+    names = ["<unk>", *dict.fromkeys(tokens)]
+    return names, dict(enumerate(names))
+
+
+@wrong("vocabulary", "Do you keep something between the calls")
+def _(tokens, counts=Counter()):  # noqa: B006
+    counts.update(tokens)
+    names = ["<unk>", *(token for token, _ in counts.most_common())]
+    return names, {token: i for i, token in enumerate(names)}
+
+
+@wrong("vocabulary")
+def _(tokens):
+    names = ["<unk>", *(token for token, _ in Counter(tokens).most_common(50))]  # a limit
+    return names, {token: i for i, token in enumerate(names)}
+
+
+@wrong("vocabulary", changes("tokens"), "Did you sort alphabetically")
+def _(tokens):
+    tokens.sort()
+    names = ["<unk>", *dict.fromkeys(tokens)]
+    return names, {token: i for i, token in enumerate(names)}
+
+
+# --- sequential_batches, more ---
+
+
+def fold(tokens, batch_size, num_steps, shift=1):
+    Xs, _, row_length = rows(tokens, batch_size)
+    Ys = tokens[shift:][: batch_size * row_length].reshape(batch_size, row_length)
+    return windows(Xs, Ys, range(0, row_length - num_steps + 1, num_steps), num_steps)
+
+
+right("sequential_batches")(lambda *args: tuple([X, Y] for X, Y in fold(*args)))
+right("sequential_batches")(lambda *args: iter([torch.stack([X, Y]).unbind() for X, Y in fold(*args)]))
+right("sequential_batches")(lambda tokens, b, s: ((X.clone(), Y.int()) for X, Y in fold(tokens.clone(), b, s)))
+wrong("sequential_batches", "Did you add 1 to the ids?")(lambda *args: [(X, X + 1) for X, _ in fold(*args)])
+wrong("sequential_batches", "Did you turn the ids into floats?")(
+    lambda *args: [(X.float(), Y.float()) for X, Y in fold(*args)]
+)
+wrong("sequential_batches", "Did you return something other than a tensor?")(
+    lambda *args: [(X.tolist(), Y.tolist()) for X, Y in fold(*args)]
+)
+wrong("sequential_batches", "Did you shift inside each minibatch?")(
+    lambda *args: [(X, X.roll(-1, 1)) for X, _ in fold(*args)]
+)
+wrong("sequential_batches")(lambda *args: [X for X, _ in fold(*args)])
+wrong("sequential_batches")(lambda *args: fold(*args)[:10])  # a limit
+wrong("sequential_batches")(lambda *args: [])
+wrong("sequential_batches")(lambda *args: fold(*args)[:-1] + [(X, Y[:, :-1]) for X, Y in fold(*args)[-1:]])
+
+
+@wrong("sequential_batches", changes("tokens"))
+def _(tokens, batch_size, num_steps):
+    result = [(X.clone(), Y.clone()) for X, Y in fold(tokens, batch_size, num_steps)]
+    tokens += 1
+    return result
+
+
+wrong("sequential_batches", "Did you transpose X and Y?", "Did you use the inputs themselves")(
+    lambda *args: [(X.T, X.T) for X, _ in fold(*args)]
+)
+wrong("sequential_batches", "Did you transpose X and Y?", "Did you add 1 to the ids?")(
+    lambda *args: [(X.T, X.T + 1) for X, _ in fold(*args)]
+)
+wrong("sequential_batches", "Did you leave out the last minibatch?", "Did you add 1 to the ids?")(
+    lambda *args: [(X, X + 1) for X, _ in fold(*args)[:-1]]
+)
+wrong("sequential_batches", "Did you leave out the last minibatch?", "Did you use the inputs themselves")(
+    lambda *args: [(X, X) for X, _ in fold(*args)[:-1]]
+)
+wrong("sequential_batches", "Did you begin with an offset?", "Did you transpose X and Y?")(
+    lambda tokens, b, s: [(X.T, Y.T) for X, Y in fold(tokens[1:], b, s)]
+)
+wrong("sequential_batches", "Did you use the inputs themselves", "Did you turn the ids into floats?")(
+    lambda *args: [(X.float(), X.float()) for X, _ in fold(*args)]
+)
