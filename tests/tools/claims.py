@@ -78,14 +78,14 @@ def ppl(logits, targets, temperature=1.0):
 def results(model, seed, epochs, lr=1.0):
     """Train, and measure after every second epoch."""
     batches, found = SequentialBatches(TRAIN, 32, 35, seed), []
-    for epoch in range(1, epochs + 1):
+    for batches.epoch in range(1, epochs + 1):  # each epoch cuts the text at an offset of its own
         train_ppl, _ = train_epoch(model, batches, lr)
-        if epoch % 2 == 0:
+        if batches.epoch % 2 == 0:
             validation, (logits, targets) = scores(model, VALIDATION), scores(model, TEST)
             temperature = min((0.5 + step / 10 for step in range(40)), key=lambda T: ppl(*validation, T))
             accuracy = float((logits.argmax(dim=1) == targets).float().mean())
             tempered = ppl(logits, targets, temperature)
-            found.append(Result(epoch, train_ppl, ppl(*validation), ppl(logits, targets), accuracy, tempered))
+            found.append(Result(batches.epoch, train_ppl, ppl(*validation), ppl(logits, targets), accuracy, tempered))
     return found
 
 
@@ -155,7 +155,7 @@ def largest_loss(seed, lr, theta=None, through_time=True, hidden_std=0.01, num_s
     with torch.no_grad():
         params[1] *= hidden_std / 0.01
     batches, losses = SequentialBatches(TRAIN, 32, 35, seed), []
-    while len(losses) < num_steps:
+    for batches.epoch in range(1, num_steps // len(batches) + 1):
         H = torch.zeros(32, 256)
         for X, Y in batches:
             loss, _, H = gradient(params, X, Y, H, through_time)
@@ -203,10 +203,10 @@ def rare_minibatch(seed):
         model = RNNModelByHand(len(VOCAB), 256, seed=seed, input_std=0.01)
         batches = SequentialBatches(TRAIN, 32, 35, seed)
         try:
-            for _ in range(40):
+            for batches.epoch in range(1, 41):
                 train_epoch(model, batches, 1.0, theta=None)
             train_epoch(model, Foreign(batches), 1.0, theta=theta)
-            for _ in range(4):
+            for batches.epoch in range(41, 45):
                 train_epoch(model, batches, 1.0, theta=theta)
         except TrainingDiverged:
             pass  # the parameters are as they were before the last step
