@@ -149,13 +149,13 @@ def gradient(params, X, Y, H, through_time=True):
     return loss.item(), norm, H
 
 
-def largest_loss(seed, lr, theta=None, through_time=True, hidden_std=0.01, num_steps=80):
-    """The largest loss (nats) in the first steps of a network whose W_hh has the standard deviation `hidden_std`."""
+def largest_loss(seed, lr, theta=None, through_time=True, hidden_std=0.01, num_epochs=10):
+    """The largest loss (nats) in the first epochs of a network whose W_hh has the standard deviation `hidden_std`."""
     params = get_params(len(VOCAB), 256, seed=seed, input_std=0.01)
     with torch.no_grad():
         params[1] *= hidden_std / 0.01
     batches, losses = SequentialBatches(TRAIN, 32, 35, seed), []
-    for batches.epoch in range(1, num_steps // len(batches) + 1):
+    for batches.epoch in range(1, num_epochs + 1):
         H = torch.zeros(32, 256)
         for X, Y in batches:
             loss, _, H = gradient(params, X, Y, H, through_time)
