@@ -3,8 +3,9 @@
     python tests/tools/recipes.py            all of them (about 12 minutes)
     python tests/tools/recipes.py A C        only these
 
-Notebook 09 shows the file beside the printed results. The fast engine of notebook 08 does the work. The stored numbers were made
-before seed and epoch of a sampler were hashed together: a run of today cuts the text at other places, and agrees within some percent.
+Notebook 09 shows the file beside the printed results. The fast engine of notebook 08 does the work. The stored
+numbers were made before seed and epoch of a sampler were hashed together: a run of today cuts the text at other
+places, and agrees within some percent.
 """
 
 import json
