@@ -28,7 +28,7 @@ class Pace:
         The speed of a small product that has nothing to do with the model decides, so on a quiet machine training
         computes the same numbers as without. Says on stderr, in one line, when the number of threads changes.
         """
-        now = time.perf_counter()
+        now = time.monotonic()
         self.next_look = self.next_look or now + FIRST_LOOK
         if now < self.next_look:
             return
@@ -40,7 +40,7 @@ class Pace:
                 self.use(half if fast[half] > 1.5 * fast[every] else every, every)
             else:
                 self.use(every if fast[every] > fast[half] else half, every)
-        self.next_look = time.perf_counter() + (time.perf_counter() - now) / SHARE
+        self.next_look = time.monotonic() + (time.monotonic() - now) / SHARE
 
     def use(self, number, every):
         """Let torch use `number` of `every` threads."""
@@ -64,11 +64,11 @@ def products_per_second(num_threads, seconds=0.015):
     torch.set_num_threads(num_threads)
     weights, states = torch.ones(512, 512), torch.ones(512, 32)
     torch.mm(weights, states)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds:
+    count, start = 0, time.monotonic()
+    while time.monotonic() - start < seconds:
         torch.mm(weights, states)
         count += 1
-    return count / (time.perf_counter() - start)
+    return count / (time.monotonic() - start)
 
 
 pace = Pace()
