@@ -11,11 +11,10 @@ et al., Optimizing Performance of Recurrent Neural Networks on GPUs (2016).
 import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from .batches import time_major
 from .generate import decode_with
-from .model import RNNModelScratch
+from .model import RNNModelScratch, get_params, init_rnn_state, rnn
 from .validate import check_batch, check_ids, check_X
 
 # With this many sequences or fewer the products in the loop are faster with each sequence's state in a row.
@@ -108,7 +107,7 @@ def one_hot_is_faster(states, W_xh):
 
 
 def one_hot(ids, W_xh):
-    return F.one_hot(ids, len(W_xh)).to(W_xh.dtype)
+    return W_xh.new_zeros(len(ids), len(W_xh)).scatter_(1, ids[:, None], 1)
 
 
 def tanh_(H):
@@ -142,11 +141,12 @@ class RNNModelByHand(RNNModelScratch):
     """RNNModelScratch with its gradients by hand: the same numbers, sooner, on any device.
 
     Calls, errors and results are those of RNNModelScratch, and `fast.params = readable.params` lets both use the
-    same five parameters. Keyword arguments (seed, input_std, orthogonal) go to get_params.
+    same five parameters. Keyword arguments (seed, input_std, orthogonal) go to get_params; the functions of
+    RNNModelScratch are built in and can't be replaced.
     """
 
     def __init__(self, vocab_size, num_hiddens, device=None, **init):
-        super().__init__(vocab_size, num_hiddens, device, **init)
+        super().__init__(vocab_size, num_hiddens, device, get_params, init_rnn_state, rnn, **init)
 
     def __call__(self, X, state):
         check_X(X)

@@ -15,6 +15,7 @@ from .counting import baselines
 from .generate import check_prefix, predict
 from .metrics import History, evaluate, perplexity
 from .plotting import LiveFigure
+from .threads import pace
 from .validate import check_ids, check_positive, check_size
 
 PREDICTED = 50  # characters that continue each prefix
@@ -44,7 +45,9 @@ def clip_gradients(params, theta):
     grads = [param.grad for param in params if param.grad is not None]
     if not grads:
         return torch.zeros(())
-    norm = torch.sqrt(sum((grad.to(torch.promote_types(grad.dtype, torch.float32)) ** 2).sum() for grad in grads))
+    dtypes = [torch.promote_types(grad.dtype, torch.float32) for grad in grads]
+    norms = [torch.linalg.vector_norm(grad, dtype=dtype) for grad, dtype in zip(grads, dtypes)]
+    norm = torch.linalg.vector_norm(torch.stack(norms))
     factor = torch.where(norm > theta, theta / norm, 1.0)
     for grad in grads:
         grad *= factor
@@ -56,7 +59,7 @@ def sgd(params, lr):
     """One step of gradient descent, in place: every parameter moves by -lr times its gradient."""
     for param in params:
         if param.grad is not None:
-            param -= lr * param.grad
+            param.add_(param.grad, alpha=-lr)  # one pass, without a copy of the gradient
 
 
 def detach(state):
@@ -87,6 +90,7 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     updater = updater or (lambda: sgd(params, lr))
     state, total_nll, num_tokens, start = None, 0.0, 0, time.perf_counter()
     for X, Y in batches:
+        pace.keep()
         if state is None or not batches.carries_state:
             state = model.begin_state(X.shape[0])
         loss, state = minibatch_loss(model, X, Y, detach(state), loss_fn)
@@ -211,6 +215,8 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
         with suppress(Exception):  # an exception that takes no attribute is still the one to see
             error.history = history
         raise
+    finally:
+        pace.restore()
     return history
 
 
