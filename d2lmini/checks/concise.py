@@ -24,7 +24,7 @@ def gated(rng, vocab_size, num_hiddens, num_gates):
 
 
 SIZES = [  # of the inputs: in words, batch_size, vocab_size, num_hiddens, scale of the states
-    ("", 1, 2, 3, 1.0), ("states of zeros, ", 2, 5, 4, 0.0), ("", 3, 5, 4, 1.0), ("large states, ", 2, 3, 4, 30.0),
+    ("", 1, 2, 3, 1.0), ("states of zeros, ", 2, 5, 4, 0.0), ("", 3, 5, 4, 1.0), ("large states, ", 2, 3, 4, 8.0),
     ("", 60, 17, 8, 1.0),
 ]  # fmt: skip
 

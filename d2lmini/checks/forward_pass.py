@@ -79,17 +79,19 @@ rnn_step = Check(
 )  # fmt: skip
 
 
-def unrolled(inputs, state, params, *, carry=True, start=1, detach=0, overwrite=False, steps=lambda inputs: inputs,
-             read="all", order="time", b_q=1, returned="new", after=lambda logits: logits, **mistake):  # fmt: skip
+def unrolled(inputs, state, params, *, carry=True, start=1, detach=0, cut_start=False, overwrite=False,
+             steps=lambda inputs: inputs, read="all", order="time", b_q=1, returned="new",
+             after=lambda logits: logits, **mistake):  # fmt: skip
     """A network over time, with places to go wrong, in its steps as well."""
-    H = start_H = start * state[0]
+    H = start_H = start * (state[0].detach() if cut_start else state[0])
     states = []
     for t, X in enumerate(steps(inputs)):
         H = step(X, H if carry else start_H, params, **mistake)
         states.append(H)
         if detach and (t + 1) % detach == 0:
             H = H.detach()
-    states = torch.stack([H] * len(states) if overwrite else states)
+    last = states[-1]
+    states = torch.stack([last] * len(states) if overwrite else states)
     logits = states if order == "states" else after(states @ params[3] + b_q * params[4])
     logits = {"all": logits, "last": logits[-1:], "first": logits[:1], "mean": logits.mean(0, keepdim=True),
               "last row": logits[-1:, -1:]}[read]  # fmt: skip
@@ -97,7 +99,7 @@ def unrolled(inputs, state, params, *, carry=True, start=1, detach=0, overwrite=
         logits = logits.transpose(0, 1)
     if order != "stacked":
         logits = logits.flatten(0, 1)
-    return logits, (H if returned == "new" else state[0],)
+    return logits, (last if returned == "new" else state[0],)
 
 
 WRONG_NETWORKS = {
@@ -155,7 +157,7 @@ rnn = Check(
         },
         "Did you return only the last step's logits?": {"read": "last"},
         OLD_STATE: {"returned": "old"},
-        CUT_OFF: [{"detach": n} for n in (1, 2, 3, 4, 5, 10)],
+        CUT_OFF: [{"detach": n, "cut_start": cut} for n in (1, 2, 3, 4, 5, 10) for cut in (False, True)],
     },
     run=with_gradients,
     parts=("logits", "state"),

@@ -15,7 +15,7 @@ import sys
 import textwrap
 import traceback
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, combinations, islice
@@ -46,7 +46,7 @@ ERRORS = {
     "does not require grad": "Did you detach something on the way to the loss?",
     "can be converted to": "Did you use a tensor of several numbers where one number belongs?",
     "view size is not compatible": "Use reshape: view needs numbers that are contiguous in memory.",
-    "negative dimensions": "",
+    "saved tensor hooks": "Write the formula yourself: no backward, no autograd.",
 } | dict.fromkeys(
     ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them in front of the line that fails."
 )
@@ -137,7 +137,7 @@ class Check:
             outcomes.append(self.outcome(function, i))
             if is_stub(outcomes[i].error):
                 return self.says("…", "not tried yet")
-            if any(isinstance(value, Unread) for value in outcomes[i].parts.values()):
+            if outcomes[i].parts and all(isinstance(value, Unread) for value in outcomes[i].parts.values()):
                 break  # something of another kind will not become right with other inputs
         wrong = min((self.wrong(outcomes, k) for k in range(len(self.references))), key=len)
         if not wrong and len(outcomes) < len(cases):
@@ -344,7 +344,10 @@ class Watched:
 
     def __call__(self, *args):
         before = frozen(args)
-        self.result = result = self.function(*args)
+        result = self.function(*args)
+        if isinstance(result, Iterator):  # a generator is as good as a list
+            result = list(islice(result, 1000))
+        self.result = result
         for name, old, arg in zip(self.names, before, args):
             if name not in self.changes and frozen(arg) != old:
                 text = f"it changes its argument `{name}`"
@@ -556,8 +559,7 @@ def plain_items(part, expected, got, flaws, any_float):
     if flat:
         return {part: [simple(item) for item in items]}
     if len(items) != len(expected):
-        more = " or more" if len(items) > len(expected) else ""
-        return {part: Unread(f"expected {number_of(len(expected), 'item')}, got {len(items)}{more}")}
+        return {part: Unread(f"expected {number_of(len(expected), 'item')}, got {len(items)}")}
     if len(expected) == 1:
         return plain(part, expected[0], items[0], flaws, any_float)
     parts = {}
@@ -567,12 +569,12 @@ def plain_items(part, expected, got, flaws, any_float):
 
 
 def items_of(got, n):
-    """Up to n + 1 items of a list, a tuple, a generator, ...; None for what is no sequence of results."""
+    """The items of a list, a tuple, ..., or the first of too many; None for what is no sequence of results."""
     if isinstance(got, (str, bytes, dict, set, frozenset, torch.Tensor, np.ndarray, type)) or not isinstance(
         got, Iterable
     ):
         return None
-    return list(islice(got, n + 1))
+    return list(islice(got, 2 * n + 50))
 
 
 def plain_dict(got, n):

@@ -29,9 +29,8 @@ def geometric(probs, *, sign=-1, logarithm=torch.log, average="mean", exponentia
     losses = sign * logarithm(probs.double())
     if average == "of exponentials":
         return sum(map(exponential, losses.tolist())) / len(losses)
-    return exponential(
-        float(losses.sum() if average == "sum" else losses.median() if average == "median" else losses.mean())
-    )
+    averages = {"mean": losses.mean(), "sum": losses.sum(), "median": -(-losses).median()}
+    return exponential(float(averages[average]))
 
 
 perplexity = Check(
@@ -173,14 +172,17 @@ def training_step(X, Y, state, params, lr, theta, *, targets=lambda X, Y: Y.T, r
 def observe_training(function, batches, H, params, lr, theta):
     """Run the steps one after the other, from a state that, as in training, is the result of a computation."""
     params = [param.clone().requires_grad_() for param in params]
+    for param in params:
+        param.grad = torch.full_like(param, 0.3)  # of the minibatch before
     handed, state, found = list(params), (torch.tanh(H @ params[1]),), Parts()
-    for _i, (X, Y) in enumerate(batches):
+    for X, Y in batches:
         result = function(X, Y, state, handed, lr, theta)
         usual_settings()  # whatever the function has set
         pair = items_of(result, 2)
+        if result is None:
+            return Parts({"result": unread((0.0, 0.0), None)})
         if pair is None or len(pair) != 2:
-            return Parts({"result": unread((0.0, 0.0), result) if pair is None or result is None else
-                          Unread(f"expected a loss and the new state, got {describe(result)}")})  # fmt: skip
+            return Parts({"result": Unread(f"expected a loss and the new state, got {describe(result)}")})
         found["loss"], state = pair
         new = items_of(state, 1)
         if new is None or len(new) != 1 or not isinstance(new[0], torch.Tensor):
@@ -189,12 +191,13 @@ def observe_training(function, batches, H, params, lr, theta):
         if new[0].shape != H.shape:
             return Parts({"new state": new[0]})
         state = (new[0],)
-    found |= {"new state": state[0]} | {f"{name} after the step": param for name, param in zip(NAMES, params)}
     if any(a is not b for a, b in zip(params, handed)) or len(params) != len(handed):
         hint = "Change each tensor itself, under no_grad: param -= ..., not params[i] = ..."
         found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
+        params = handed
     elif not all(param.requires_grad and param.is_leaf for param in params):
         found["leaves"] = Flaw("the parameters take no gradients any more", "Leave requires_grad as it is.")
+    found |= {"new state": state[0]} | {f"{name} after the step": param for name, param in zip(NAMES, params)}
     return found
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from . import NUMPY, right, wrong
+from . import NUMPY, changes, right, wrong
 
 
 def gru(mix=lambda Z, H, candidate: Z * H + (1 - Z) * candidate, old=lambda R, H, W: (R * H) @ W,
@@ -233,4 +233,121 @@ def _(params):
     layer.weight_hh_l0.data.copy_(params[1].T)
     layer.bias_ih_l0.data.copy_(params[2])
     layer.bias_hh_l0.data.zero_()
+    return layer
+
+
+# --- gru_step, more ---
+
+
+@right("gru_step")
+def _(X, H, params):
+    W_xz, W_hz, b_z, W_xr, W_hr, b_r, W_xh, W_hh, b_h = params
+    Z = 0.5 * (1 + torch.tanh(0.5 * (X @ W_xz + H @ W_hz + b_z)))
+    R = 1 / (1 + torch.exp(-(X @ W_xr + H @ W_hr + b_r)))
+    candidate = torch.tanh(torch.cat([X, R * H], 1) @ torch.cat([W_xh, W_hh]) + b_h)
+    return candidate + Z * (H - candidate)
+
+
+@right("gru_step")
+def _(X, H, params):
+    gates = [X @ params[i] + params[i + 2] for i in (0, 3, 6)]
+    Z, R = (torch.special.expit(gate + H.mm(W)) for gate, W in zip(gates, [params[1], params[4]]))
+    return torch.where(Z > 2, Z, Z * H + (1 - Z) * (gates[2] + torch.einsum("bi,bi,ih->bh", R, H, params[7])).tanh())
+
+
+right("gru_step")(gru(mix=lambda Z, H, candidate: torch.lerp(candidate, H, Z)))
+wrong("gru_step", "Did you detach something")(torch.no_grad()(gru()))
+wrong("gru_step", "Did you multiply by 1 - R")(gru(old=lambda R, H, W: ((1 - R) * H) @ W))
+wrong("gru_step", "Did you forget the factor 1 - Z")(gru(mix=lambda Z, H, candidate: Z * H + candidate))
+wrong("gru_step", "Did you use sigmoid for the candidate?")(gru(squash=torch.sigmoid))
+wrong("gru_step", "Did you swap Z and 1 - Z?", "Did you forget the biases?")(
+    gru(mix=lambda Z, H, candidate: (1 - Z) * H + Z * candidate, bias=0)
+)
+wrong("gru_step", "Did you apply R after W_hh", "Did you swap the gates Z and R?")(
+    gru(old=lambda R, H, W: R * (H @ W), swap=True)
+)
+wrong("gru_step", "Did you apply R after W_hh", "Did you swap Z and 1 - Z?")(
+    gru(mix=lambda Z, H, candidate: (1 - Z) * H + Z * candidate, old=lambda R, H, W: R * (H @ W))
+)
+wrong("gru_step", "Did you use tanh for the gates?", "Did you forget tanh in the candidate?")(
+    gru(gate=torch.tanh, squash=lambda A: A)
+)
+wrong("gru_step", "Did you forget the reset gate R?", "Did you forget the biases?")(
+    gru(old=lambda R, H, W: H @ W, bias=0)
+)
+
+# --- lstm_step, more ---
+
+
+@right("lstm_step")
+def _(X, H, C, params):
+    order = [0, 1, 3, 2]
+    weights = [torch.cat([params[3 * i + k] for i in order], -1) for k in range(3)]
+    return torch.lstm_cell(X, [H, C], weights[0].T, weights[1].T, weights[2])
+
+
+right("lstm_step")(lambda *args: list(lstm()(*args)))
+right("lstm_step")(lambda *args: (part for part in lstm()(*args)))
+
+
+@wrong("lstm_step", changes("C"))
+def _(X, H, C, params):
+    I, F, O, A = (X @ params[i] + H @ params[i + 1] + params[i + 2] for i in (0, 3, 6, 9))
+    C *= F.sigmoid()
+    C += I.sigmoid() * A.tanh()
+    return O.sigmoid() * C.tanh(), C
+
+
+@wrong("lstm_step", "Did you feed C to the gates?")
+def _(X, H, C, params):
+    I, F, O, A = (X @ params[i] + C @ params[i + 1] + params[i + 2] for i in (0, 3, 6, 9))
+    C = F.sigmoid() * C + I.sigmoid() * A.tanh()
+    return O.sigmoid() * C.tanh(), C
+
+
+wrong("lstm_step", "Did you forget tanh in the candidate?")(lstm(squash=lambda A: A))
+wrong("lstm_step", "Did you forget tanh in H", "Did you forget the biases?")(lstm(out=lambda C: C, bias=0))
+wrong("lstm_step", "Did you swap the results?", "Did you forget tanh in H")(
+    lstm(out=lambda C: C, results=lambda H, C: (C, H))
+)
+wrong("lstm_step", "Did you use the old C for H?", "Did you forget the forget gate F")(lstm(read_old=True, keep=0))
+wrong("lstm_step", "Did you swap the gates I and F?", "Did you forget tanh in H")(lstm(order="fioc", out=lambda C: C))
+wrong("lstm_step", "Did you take the parameters in another order?", "Did you forget the biases?")(
+    lstm(order="ifco", bias=0)
+)
+wrong("lstm_step", "Did you use sigmoid for the candidate?", "Did you swap the results?")(
+    lstm(squash=torch.sigmoid, results=lambda H, C: (C, H))
+)
+
+# --- to_nn_rnn, more ---
+
+right("to_nn_rnn")(to_layer())
+right("to_nn_rnn")(to_layer(num_layers=1, bidirectional=False, dropout=0.0))
+wrong("to_nn_rnn", "Did you set both biases to zero?")(
+    lambda params: to_layer()([params[0], params[1], torch.zeros_like(params[2])])
+)
+wrong("to_nn_rnn", "Did you make the layer without biases?")(lambda params: layer_without_biases(params))
+wrong("to_nn_rnn", "One layer in one direction is enough.")(to_layer(num_layers=2))
+wrong("to_nn_rnn", "Return a copy")(lambda params: shared_layer(params))
+wrong("to_nn_rnn", "Copy numbers only.")(lambda params: to_layer()(params).requires_grad_(False))
+wrong("to_nn_rnn", "Did you set batch_first?", "Did you make the layer with ReLU?")(
+    to_layer(batch_first=True, nonlinearity="relu")
+)
+wrong("to_nn_rnn", "Did you forget to transpose W_hh?", "Did you leave bias_hh_l0 at random?")(
+    to_layer(W_hh=lambda W: W, b_hh=None)
+)
+wrong("to_nn_rnn", "Did you forget to transpose W_hh?", "Did you set batch_first?")(
+    to_layer(W_hh=lambda W: W, batch_first=True)
+)
+
+
+def layer_without_biases(params):
+    layer = nn.RNN(*params[0].shape, bias=False)
+    layer.weight_ih_l0.data, layer.weight_hh_l0.data = params[0].T.clone(), params[1].T.clone()
+    return layer
+
+
+def shared_layer(params):
+    layer = to_layer()(params)
+    layer.weight_hh_l0.data = params[1].T
     return layer

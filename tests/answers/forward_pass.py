@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 import d2lmini
@@ -280,4 +281,146 @@ wrong("final_logits", "Did you read the text backwards?")(
 
 wrong("final_logits", "Did you return the hidden states instead of the logits?")(
     lambda X, params: states_of(X, params)[-1]
+)
+
+
+# --- rnn_step, more ---
+
+
+def wrong_step(activation=torch.tanh, bias=1, W=lambda W_hh: W_hh, old=1, new=1):
+    return lambda X, H, params: activation(new * X @ params[0] + old * H @ W(params[1]) + bias * params[2])
+
+
+right("rnn_step")(lambda X, H, params: torch.rnn_tanh_cell(X, H, params[0].T, params[1].T, params[2], 0 * params[2]))
+right("rnn_step")(lambda X, H, params: 2 * torch.sigmoid(2 * (X @ params[0] + H @ params[1] + params[2])) - 1)
+right("rnn_step")(lambda X, H, params: torch.addmm(params[2], X, params[0]).add_(H.mm(params[1])).tanh())
+wrong("rnn_step", "Did you detach something")(torch.no_grad()(step))
+wrong("rnn_step", "Did you detach something")(lambda *args: step(*args).detach())
+wrong("rnn_step", "Did you detach the result?")(lambda X, H, params: step(X, H.detach(), params))
+wrong("rnn_step", "Did you apply tanh twice?")(lambda *args: step(*args).tanh())
+wrong("rnn_step")(lambda X, H, params: step(X, H, params)[:32])
+wrong("rnn_step", "Did you forget the bias b_h?", "Did you forget tanh?")(wrong_step(lambda Z: Z, bias=0))
+wrong("rnn_step", "Did you forget the bias b_h?", "Did you transpose W_hh?")(wrong_step(bias=0, W=torch.t))
+wrong("rnn_step", "Did you forget the bias b_h?", "Did you use sigmoid")(wrong_step(torch.sigmoid, bias=0))
+wrong("rnn_step", "Did you transpose W_hh?", "Did you use sigmoid")(wrong_step(torch.relu, W=torch.t))
+wrong("rnn_step", "Did you transpose W_hh?", "Did you forget tanh?")(wrong_step(lambda Z: Z, W=torch.t))
+wrong("rnn_step", "Did you forget the term of the old state", "Did you forget the bias b_h?")(wrong_step(bias=0, old=0))
+wrong("rnn_step", "Did you forget the bias b_h?", "Did you detach something")(torch.no_grad()(wrong_step(bias=0)))
+
+# --- rnn, more ---
+
+
+@wrong("rnn", "Did you detach the state inside the loop?")
+def _(inputs, state, params):
+    (H,), outputs = state, []
+    for X in inputs:
+        H = step(X, H.detach(), params)
+        outputs.append(logits(H, params))
+    return torch.cat(outputs), (H,)
+
+
+@wrong("rnn", "Did you detach the state inside the loop?")
+def _(inputs, state, params):
+    (H,), outputs = state, []
+    for t, X in enumerate(inputs):
+        H = step(X, H if t % 5 else H.detach(), params)  # five steps back
+        outputs.append(logits(H, params))
+    return torch.cat(outputs), (H,)
+
+
+@wrong("rnn", "Did you overwrite one H")
+def _(inputs, state, params):
+    H, states = state[0].clone(), []
+    for X in inputs:
+        H[:] = step(X, H.clone(), params)
+        states.append(H)
+    return logits(torch.cat(states), params), (H,)
+
+
+@right("rnn")
+def _(inputs, state, params):
+    hiddens, _ = nn.RNN(*params[0].shape), None
+    weights = {
+        "weight_ih_l0": params[0].T,
+        "weight_hh_l0": params[1].T,
+        "bias_ih_l0": params[2],
+        "bias_hh_l0": 0 * params[2],
+    }
+    hiddens, H = torch.func.functional_call(hiddens, weights, (inputs, state[0].unsqueeze(0)))
+    return logits(hiddens.flatten(0, 1), params), tuple(H)
+
+
+@right("rnn")
+def _(inputs, state, params):
+    states = network(inputs, state, params)
+    return (part for part in (torch.vstack([logits(H, params) for H in states]), states[-1:]))
+
+
+wrong("rnn", "Did you detach something")(torch.no_grad()(d2lmini.rnn))
+
+
+def wrong_rnn(one=step, join=torch.cat, out=logits, new=lambda H, old: (H,)):
+    def rnn(inputs, state, params):
+        H, states = state[0], []
+        for X in inputs:
+            H = one(X, H, params)
+            states.append(H)
+        return out(join(states), params), new(H, state[0])
+
+    return rnn
+
+
+def batch_major(states):
+    return torch.stack(states, 1).flatten(0, 1)
+
+
+def no_b_q(H, params):
+    return H @ params[3]
+
+
+wrong("rnn", "Are the rows in the wrong order?", "Did you return the old state?")(
+    wrong_rnn(join=batch_major, new=lambda H, old: (old,))
+)
+wrong("rnn", "Are the rows in the wrong order?", "Did you forget the bias b_q?")(
+    wrong_rnn(join=batch_major, out=no_b_q)
+)
+wrong("rnn", "Are the rows in the wrong order?", "Is the state a tuple")(
+    wrong_rnn(join=batch_major, new=lambda H, old: H)
+)
+wrong("rnn", "Did you forget the bias b_h?", "Did you forget the bias b_q?")(wrong_rnn(wrong_step(bias=0), out=no_b_q))
+wrong("rnn", "Did you forget tanh?", "Did you forget the bias b_q?")(wrong_rnn(wrong_step(lambda Z: Z), out=no_b_q))
+wrong("rnn", "Did you transpose W_hh?", "Did you return the old state?")(
+    wrong_rnn(wrong_step(W=torch.t), new=lambda H, old: (old,))
+)
+wrong("rnn", "Did you stack the steps?", "Did you forget the bias b_h?")(wrong_rnn(wrong_step(bias=0), torch.stack))
+wrong("rnn", "Did you transpose W_hh?", "Did you apply softmax?")(
+    wrong_rnn(wrong_step(W=torch.t), out=lambda H, params: logits(H, params).softmax(-1))
+)
+wrong("rnn", "Did you return the hidden states", "Did you forget tanh?")(
+    wrong_rnn(wrong_step(lambda Z: Z), out=lambda H, params: H)
+)
+
+# --- final_logits, more ---
+
+right("final_logits")(torch.no_grad()(lambda X, params: logits(states_of(X, params)[-1], params)))
+wrong("final_logits", "Did you take the last rows of batch-major logits?")(
+    lambda X, params: logits(torch.stack(states_of(X, params), 1).flatten(0, 1), params)[-len(X) :]
+)
+wrong("final_logits", "Did you forget the bias b_q?")(lambda X, params: states_of(X, params)[-1] @ params[3])
+wrong("final_logits", "Did you skip the last step?")(lambda X, params: logits(states_of(X[:, :-1], params)[-1], params))
+wrong("final_logits")(lambda X, params: logits(states_of(X[:, -30:], params)[-1], params))
+wrong("final_logits", "Did you apply softmax?", "Did you forget the bias b_q?")(
+    lambda X, params: (states_of(X, params)[-1] @ params[3]).softmax(-1)
+)
+wrong("final_logits", "Did you return the logits of the first step?", "Did you apply softmax?")(
+    lambda X, params: logits(states_of(X, params)[0], params).softmax(-1)
+)
+wrong("final_logits", "Did you read the text backwards?", "Did you forget the bias b_q?")(
+    lambda X, params: states_of(X.flip(1), params)[-1] @ params[3]
+)
+wrong("final_logits", "Did you return the logits of all steps?", "Did you apply softmax?")(
+    lambda X, params: logits(torch.cat(states_of(X, params)), params).softmax(-1)
+)
+wrong("final_logits", "Did you take the last row only?", "Did you forget the bias b_q?")(
+    lambda X, params: states_of(X, params)[-1][-1:] @ params[3]
 )

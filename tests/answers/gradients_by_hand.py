@@ -202,3 +202,143 @@ wrong("backward_through_time", "Did you forget the derivative of tanh?")(
 wrong("backward_through_time", "Does the loop run forwards? Gradients flow from the last step to the first.")(
     through_time(order=list)
 )
+
+
+# --- softmax_gradient, more ---
+
+right("softmax_gradient")(
+    lambda logits, targets: (logits.softmax(1) - torch.eye(logits.shape[1])[targets]) / len(logits)
+)
+right("softmax_gradient")(
+    lambda logits, targets: torch.scatter_add(
+        logits.log_softmax(1).exp(), 1, targets[:, None], -torch.ones(len(targets), 1)
+    ).div(len(targets))
+)
+wrong("softmax_gradient", "Write the formula yourself")(
+    lambda logits, targets: torch.func.grad(lambda x: F.cross_entropy(x, targets))(logits)
+)
+wrong("softmax_gradient", "Did you forget the softmax?")(
+    lambda logits, targets: (logits - torch.eye(logits.shape[1])[targets]) / len(logits)
+)
+wrong("softmax_gradient", "Did you add 1 at the target?")(
+    lambda logits, targets: (logits.softmax(1) + torch.eye(logits.shape[1])[targets]) / len(logits)
+)
+wrong("softmax_gradient", "Did you take logarithms")(
+    lambda logits, targets: (logits.log_softmax(1) - torch.eye(logits.shape[1])[targets]) / len(logits)
+)
+wrong("softmax_gradient")(lambda logits, targets: gradient(logits, targets)[:32] / len(logits))
+wrong("softmax_gradient", "Did you forget to divide", "Is the sign the wrong way round?")(
+    lambda logits, targets: -gradient(logits, targets)
+)
+wrong("softmax_gradient", "Did you forget to divide", "Did you forget to subtract 1")(
+    lambda logits, targets: logits.softmax(1)
+)
+wrong("softmax_gradient", "Did you forget to divide", "Did you take the softmax over the wrong axis?")(
+    lambda logits, targets: logits.softmax(0) - torch.eye(logits.shape[1])[targets]
+)
+wrong("softmax_gradient", "Did you forget to divide", "Does exp overflow?")(
+    lambda logits, targets: logits.exp() / logits.exp().sum(1, keepdim=True) - torch.eye(logits.shape[1])[targets]
+)
+wrong("softmax_gradient", "Did you divide by something other", "Did you forget to subtract 1")(
+    lambda logits, targets: logits.softmax(1) / logits.shape[1]
+)
+
+# --- tanh_backward, more ---
+
+right("tanh_backward")(lambda dH, H: torch.addcmul(dH, dH, H.square(), value=-1))
+right("tanh_backward")(lambda dH, H: torch.ops.aten.tanh_backward(dH, H))
+right("tanh_backward")(lambda dH, H: torch.tensor(dH.double().numpy() * (1 - H.double().numpy() ** 2)))
+wrong("tanh_backward", "Did you forget the 1 minus?")(lambda dH, H: dH * H**2)
+wrong("tanh_backward", "Did you pass dH on unchanged?")(lambda dH, H: dH.clone())
+wrong("tanh_backward", "Did you divide by the derivative")(lambda dH, H: dH / (1 - H**2))
+wrong("tanh_backward", "Is the sign of the result wrong?")(lambda dH, H: dH * (H**2 - 1))
+wrong("tanh_backward", "Did you square the whole bracket")(lambda dH, H: dH * (1 - H) ** 2)
+wrong("tanh_backward")(lambda dH, H: dH / torch.cosh(torch.atanh(H)) ** 2 if H.abs().max() < 1 else dH / 0)
+wrong("tanh_backward", "Did you apply tanh a second time?", "Did you forget dH?")(lambda dH, H: 1 - H.tanh() ** 2)
+wrong("tanh_backward", "Did you apply tanh a second time?", "Is the sign of the square wrong?")(
+    lambda dH, H: dH * (1 + H.tanh() ** 2)
+)
+wrong("tanh_backward", "Did you forget to square H?", "Did you forget dH?")(lambda dH, H: 1 - H)
+wrong("tanh_backward", "Did you forget to square H?", "Is the sign of the square wrong?")(lambda dH, H: dH * (1 + H))
+
+# --- backward_through_time, more ---
+
+
+@right("backward_through_time")
+def _(dH, H, W_hh):
+    dZ = [(1 - H[-1] ** 2) * dH[-1]]
+    for before, h in zip(dH[-2::-1], H[-2::-1]):
+        dZ.insert(0, (1 - h**2) * (before + dZ[0] @ W_hh.transpose()))
+    return np.array(dZ)
+
+
+@right("backward_through_time")
+def _(dH, H, W_hh):
+    dZ = dH * (1 - H**2)
+    for t in range(len(dH) - 2, -1, -1):
+        dZ[t] += np.einsum("bj,ij->bi", dZ[t + 1], W_hh) * (1 - H[t]) * (1 + H[t])
+    return dZ
+
+
+@right("backward_through_time")
+def _(dH, H, W_hh):
+    def back(t):
+        later = back(t + 1)[0] @ W_hh.T if t + 1 < len(dH) else 0
+        return (
+            np.concatenate([((dH[t] + later) * (1 - H[t] ** 2))[None], back(t + 1)])
+            if t + 1 < len(dH)
+            else ((dH[t] * (1 - H[t] ** 2))[None])
+        )
+
+    if len(dH) < 6:
+        return back(0)
+    dZ, later = np.empty_like(dH), 0
+    for t in reversed(range(len(dH))):
+        dZ[t] = (dH[t] + later) * (1 - H[t] ** 2)
+        later = np.matmul(dZ[t], W_hh.T)
+    return dZ
+
+
+@wrong("backward_through_time", "Did you read dZ[t + 1] at the last step?")
+def _(dH, H, W_hh):
+    dZ = np.zeros_like(dH)
+    for t in reversed(range(len(dH))):
+        dZ[t] = (dH[t] + dZ[t + 1] @ W_hh.T) * (1 - H[t] ** 2)
+    return dZ
+
+
+@wrong("backward_through_time", "Did you leave out the last step?")
+def _(dH, H, W_hh):
+    dZ = np.zeros_like(dH)
+    for t in reversed(range(len(dH) - 1)):
+        dZ[t] = (dH[t] + dZ[t + 1] @ W_hh.T) * (1 - H[t] ** 2)
+    return dZ
+
+
+@wrong("backward_through_time")
+def _(dH, H, W_hh):
+    dZ = dH * (1 - H**2)
+    for t in reversed(range(len(dH) - 1)):
+        dZ[t] += dZ[t + 1] @ W_hh.T * (1 - H[t] ** 2) * (len(dH) - t < 10)  # a limit: ten steps back
+    return dZ
+
+
+wrong("backward_through_time", "Did you apply tanh a second time?")(
+    lambda dH, H, W_hh: through_time()(dH, np.tanh(H), W_hh)
+)
+wrong("backward_through_time", "Did you reverse the order of time")(lambda *args: through_time()(*args)[::-1])
+wrong("backward_through_time", "Did you forget to transpose W_hh?", "Did you forget the derivative of tanh?")(
+    through_time(W=lambda W_hh: W_hh, join=lambda dH, later, slope: dH + later)
+)
+wrong("backward_through_time", "Did you forget to transpose W_hh?", "Does the loop run forwards?")(
+    through_time(W=lambda W_hh: W_hh, order=list)
+)
+wrong("backward_through_time", "Did you forget to transpose W_hh?", "Did you reverse the order of time")(
+    lambda *args: through_time(W=lambda W_hh: W_hh)(*args)[::-1]
+)
+wrong("backward_through_time", "Did you forget to transpose W_hh?", "Did you forget the derivative of tanh on the way")(
+    through_time(W=lambda W_hh: W_hh, join=lambda dH, later, slope: dH * slope + later)
+)
+wrong("backward_through_time", "Does the loop run forwards?", "Did you apply tanh a second time?")(
+    lambda dH, H, W_hh: through_time(order=list)(dH, np.tanh(H), W_hh)
+)

@@ -228,3 +228,126 @@ wrong("top_k", "Did you return only k probabilities? The shape stays that of the
 wrong("top_k", "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1).")(
     lambda logits, k: logits.masked_fill(~cut(logits, k), -math.inf).softmax(0)
 )
+
+
+# --- predict, more ---
+
+
+@wrong("predict", "The state is a tuple")
+def _(ids, num_preds, params):
+    H, X, result = torch.zeros(1, len(params[1])), torch.tensor([ids]), []
+    for _ in range(num_preds):
+        outputs, (H,) = d2lmini.rnn(d2lmini.one_hot(X.T, len(params[0])), H, params)
+        result.append(int(outputs[-1].argmax()))
+        X = torch.tensor([result[-1:]])
+    return result
+
+
+@wrong("predict", "Did you skip the warm-up, or forget .T?")
+def _(ids, num_preds, params):
+    state, X, result = (torch.zeros(1, len(params[1])),), torch.tensor([ids]), []
+    for _ in range(num_preds):
+        outputs, state = d2lmini.rnn(d2lmini.one_hot(X, len(params[0])), state, params)
+        result.append(int(outputs[-1].argmax()))
+        X = torch.tensor([result[-1:]])
+    return result
+
+
+@wrong("predict", "Did you take the argmax over all rows")
+def _(ids, num_preds, params):
+    state, X, result = (torch.zeros(1, len(params[1])),), torch.tensor([ids]), []
+    for _ in range(num_preds):
+        outputs, state = d2lmini.rnn(d2lmini.one_hot(X.T, len(params[0])), state, params)
+        result.append(int(outputs.argmax()))
+        X = torch.tensor([result[-1:]])
+    return result
+
+
+right("predict")(lambda ids, n, params: torch.tensor(greedy(ids, n, params)[0]))
+right("predict")(lambda ids, n, params: (id for id in greedy(ids, n, params)[0]))
+wrong("predict", "Did you leave out the last id of the prefix?")(lambda ids, n, params: greedy(ids[:-1], n, params)[0])
+wrong("predict", "Did you read the prefix backwards?")(lambda ids, n, params: greedy(ids[::-1], n, params)[0])
+wrong("predict")(lambda ids, n, params: greedy(ids[-50:], n, params)[0])
+wrong("predict")(lambda ids, n, params: greedy(ids, n, params)[0][:30])
+wrong("predict", changes("ids"))(
+    lambda ids, n, params: [ids.append(id) or id for id in greedy(list(ids), n, params)[0]]
+)
+wrong("predict", "Is the number of predictions one off?", "Did you return the prefix as well?")(
+    lambda ids, n, params: ids + greedy(ids, n + 1, params)[0]
+)
+wrong("predict", "Did you skip the warm-up", "Did you return the prefix as well?")(
+    lambda ids, n, params: ids + greedy(ids[-1:], n, params)[0]
+)
+wrong("predict", "Did you read the prefix backwards?", "Did you lose the first prediction?")(
+    lambda ids, n, params: greedy(ids[::-1], n + 1, params)[0][1:]
+)
+wrong("predict", "Did you read the last id of the prefix twice?", "Did you return the prefix as well?")(
+    lambda ids, n, params: ids + greedy([*ids, ids[-1]], n, params)[0]
+)
+
+# --- temperature, more ---
+
+right("temperature")(lambda logits, temperature: logits.div(temperature).sub(7).softmax(-1))
+right("temperature")(lambda logits, t: torch.exp(logits / t - torch.logsumexp(logits / t, -1, keepdim=True)))
+wrong("temperature", "Did you return logarithms")(lambda logits, t: F.log_softmax(logits / t, -1))
+wrong("temperature", "Did you use sigmoid?")(lambda logits, t: torch.sigmoid(logits / t))
+wrong("temperature", "Did you take the root")(lambda logits, t: torch.softmax(logits / math.sqrt(t), -1))
+wrong("temperature")(lambda logits, t: torch.softmax(logits / t, -1)[:100])
+wrong("temperature", "Did you multiply", "Did you take the softmax over the wrong axis?")(
+    lambda logits, t: torch.softmax(logits * t, 0)
+)
+wrong("temperature", "Did you ignore", "Did you take the softmax over the wrong axis?")(
+    lambda logits, t: torch.softmax(logits, 0)
+)
+wrong("temperature", "Did you multiply", "Does exp overflow?")(
+    lambda logits, t: (logits * t).exp() / (logits * t).exp().sum(-1, keepdim=True)
+)
+wrong("temperature", "Did you multiply", "Did you forget the softmax?")(lambda logits, t: logits * t)
+wrong("temperature", "Did you multiply", "Did you return logarithms")(lambda logits, t: (logits * t).log_softmax(-1))
+wrong("temperature", "Did you ignore", "Did you return logarithms")(lambda logits, t: logits.log_softmax(-1))
+wrong("temperature", "Did you ignore", "Did you use sigmoid?")(lambda logits, t: logits.sigmoid())
+
+# --- top_k, more ---
+
+right("top_k")(lambda logits, k: logits.masked_fill(logits < logits.topk(k).values[..., -1:], -math.inf).softmax(-1))
+right("top_k")(lambda logits, k: F.normalize(torch.where(cut(logits, k), logits.softmax(-1), 0), p=1, dim=-1))
+
+
+@right("top_k")
+def _(logits, k):
+    kept = torch.argsort(logits, dim=-1, descending=True, stable=True)[..., :k]
+    exp = torch.exp(logits.double() - logits.amax(-1, keepdim=True))
+    probs = torch.zeros_like(exp).scatter(-1, kept, exp.gather(-1, kept))
+    return probs / probs.sum(-1, keepdim=True)
+
+
+wrong("top_k", "Did you keep all tokens?")(lambda logits, k: logits.softmax(-1))
+wrong("top_k", "Did you return logits?")(lambda logits, k: logits.masked_fill(~cut(logits, k), -math.inf))
+wrong("top_k", "Did you give all k tokens the same probability?")(lambda logits, k: cut(logits, k) / k)
+wrong("top_k", "Did you renormalise by a second softmax?")(
+    lambda logits, k: torch.where(cut(logits, k), logits.softmax(-1), 0).softmax(-1)
+)
+wrong("top_k", "Did you take the k largest over all rows")(
+    lambda logits, k: (
+        logits.masked_fill(logits < logits.flatten().topk(k).values[-1], -math.inf)
+        .flatten()
+        .softmax(0)
+        .reshape(logits.shape)
+    )
+)
+wrong("top_k")(lambda logits, k: torch.where(cut(logits, min(k, 32)), logits, -math.inf).softmax(-1))
+wrong("top_k", "Did you keep the k smallest?", "Do the probabilities sum to 1?")(
+    lambda logits, k: torch.where(logits <= logits.sort(-1).values[..., k - 1 : k], logits.softmax(-1), 0)
+)
+wrong("top_k", "Is k one off?", "Do the probabilities sum to 1?")(
+    lambda logits, k: torch.where(cut(logits, min(k + 1, logits.shape[-1])), logits.softmax(-1), 0)
+)
+wrong("top_k", "Is k one off?", "Did you set the other logits to 0?")(
+    lambda logits, k: (logits * cut(logits, min(k + 1, logits.shape[-1]))).softmax(-1)
+)
+wrong("top_k", "Did you keep the k smallest?", "Did you return only k probabilities?")(
+    lambda logits, k: logits.topk(k, largest=False).values.softmax(-1)
+)
+wrong("top_k", "Did you set the other logits to 0?", "Did you take the softmax over the wrong axis?")(
+    lambda logits, k: (logits * cut(logits, k)).softmax(0)
+)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 import d2lmini
 
-from . import right, wrong
+from . import changes, right, wrong
 from .forward_pass import logits, network
 from .gradient_clipping import joint
 
@@ -244,3 +244,138 @@ wrong("train_step", "Did you return the old state? The new one is the H of the l
 
 
 wrong("train_step", "Is the new state a tuple, (H,)? The comma makes the tuple.")(training_step(new=lambda H, old: H))
+
+
+# --- perplexity, more ---
+
+wrong("perplexity", "Did you take the median")(lambda probs: math.exp(-probs.log().median()))
+wrong("perplexity")(lambda probs: math.exp(-probs[:100].log().mean()))
+wrong("perplexity", "Do logarithm and exponential")(lambda probs: math.exp(-probs.log2().mean()))
+wrong("perplexity", "Did you forget the exponential?", "Is there a minus sign")(lambda probs: probs.log().mean().item())
+wrong("perplexity", "Did you sum the losses", "Did you forget the exponential?")(
+    lambda probs: -probs.log().sum().item()
+)
+wrong("perplexity", "Is there a minus sign", "Do logarithm and exponential")(
+    lambda probs: 2 ** probs.log().mean().item()
+)
+wrong("perplexity", "Did you average exponentials", "Is there a minus sign")(lambda probs: probs.mean().item())
+
+# --- epoch_perplexity, more ---
+
+right("epoch_perplexity")(
+    lambda losses, tokens: math.prod(math.exp(x * n / sum(tokens)) for x, n in zip(losses, tokens))
+)
+right("epoch_perplexity")(lambda losses, tokens: torch.tensor(np.repeat(losses, tokens)).mean().exp())
+wrong("epoch_perplexity", "Did you take the lowest")(lambda losses, tokens: math.exp(min(losses)))
+wrong("epoch_perplexity", "Did you take the first")(lambda losses, tokens: math.exp(losses[-1]))
+wrong("epoch_perplexity", "Did you use base 2?")(lambda losses, tokens: 2 ** (np.dot(losses, tokens) / sum(tokens)))
+wrong("epoch_perplexity", "Is there a minus sign")(
+    lambda losses, tokens: math.exp(-np.dot(losses, tokens) / sum(tokens))
+)
+wrong("epoch_perplexity")(lambda losses, tokens: math.exp(np.dot(losses[:100], tokens[:100]) / sum(tokens[:100])))
+wrong("epoch_perplexity", changes("mean_losses"))(
+    lambda losses, tokens: math.exp(sum([losses.pop() * tokens[len(losses)] for _ in tokens]) / sum(tokens))
+)
+wrong("epoch_perplexity", "Does every minibatch count the same?", "Did you forget the exponential?")(
+    lambda losses, tokens: np.mean(losses)
+)
+wrong("epoch_perplexity", "Does every minibatch count the same?", "Did you use base 2?")(
+    lambda losses, tokens: 2 ** np.mean(losses)
+)
+wrong("epoch_perplexity", "Did you divide the sum by the number of minibatches", "Did you forget the exponential?")(
+    lambda losses, tokens: np.dot(losses, tokens) / len(tokens)
+)
+
+# --- train_step, more ---
+
+
+def detailed(
+    clip_at="gradients",
+    detach="before",
+    update="in place",
+    clear="before",
+    result=lambda loss: loss.item(),
+    softmax=False,
+):
+    def train_step(X, Y, state, params, lr, theta):
+        inputs, (H,) = torch.eye(len(params[0]))[X.T], state
+        states = network(inputs, (H.detach(),), params)
+        outputs = logits(torch.cat(states), params)
+        loss = F.cross_entropy(outputs.softmax(-1) if softmax else outputs, Y.T.reshape(-1))
+        if clear == "before":
+            for param in params:
+                param.grad = None
+        loss.backward()
+        if clear == "after":
+            for param in params:
+                param.grad = None
+        if clip_at == "gradients":
+            nn.utils.clip_grad_norm_(params, theta)
+        if clip_at == "numbers":
+            for param in params:
+                param.grad.clamp_(-theta, theta)
+        if update == "in place":
+            with torch.no_grad():
+                for param in params:
+                    param -= lr * (param.grad if param.grad is not None else 0)
+        elif update == "rebinding":
+            for i, param in enumerate(params):
+                params[i] = (param - lr * param.grad).detach().requires_grad_()
+        elif update == "outside":
+            for param in params:
+                param -= lr * param.grad
+        if clip_at == "end":
+            nn.utils.clip_grad_norm_(params, theta)
+        return result(loss), (states[-1],)
+
+    return train_step
+
+
+wrong("train_step", "Change each tensor itself")(detailed(update="rebinding"))
+wrong("train_step", "Return a plain number")(detailed(result=lambda loss: loss))
+wrong("train_step", "Did you forget to clip, or clip too late?")(detailed(clip_at="end"))
+wrong("train_step", "Did you cut each number")(detailed(clip_at="numbers"))
+wrong("train_step", "Did you leave the parameters unchanged?")(detailed(clear="after", clip_at="end"))
+wrong("train_step", "Did you change a parameter outside")(detailed(update="outside"))
+wrong("train_step", "Did you apply softmax before cross_entropy?")(detailed(softmax=True))
+right("train_step")(detailed(result=lambda loss: loss.detach()))
+right("train_step")(lambda *args: list(detailed()(*args)))
+
+
+@right("train_step")
+def _(X, Y, state, params, lr, theta):
+    for s in state:
+        s.detach_()
+    model_loss, new = None, None
+    outputs, new = d2lmini.rnn(d2lmini.one_hot(X.T, len(params[0])), state, params)
+    model_loss = F.cross_entropy(outputs, Y.T.reshape(-1))
+    for param in params:
+        if param.grad is not None:
+            param.grad.zero_()
+    model_loss.backward()
+    d2lmini.clip_gradients(params, theta)
+    for param in params:
+        param.data -= lr * param.grad
+    return model_loss.item(), tuple(s.detach() for s in new)
+
+
+wrong("train_step", "Are the targets in the wrong order?", "Did you forget to clip")(
+    training_step(targets=lambda X, Y: Y, clip="no")
+)
+wrong("train_step", "Did you sum the losses", "Did you forget to clip")(training_step(reduction="sum", clip="no"))
+wrong("train_step", "Did you forget to detach", "Are the gradients of the previous step")(
+    training_step(detach=False, clear=False)
+)
+wrong("train_step", "Are the targets in the wrong order?", "Did you return the old state?")(
+    training_step(targets=lambda X, Y: Y, new=lambda H, old: (old,))
+)
+wrong("train_step", "Did you ignore the incoming state?", "Did you return the old state?")(
+    training_step(start=torch.zeros_like, new=lambda H, old: (old,))
+)
+wrong("train_step", "Does the step go uphill?", "Did you forget to clip")(training_step(sign=1, clip="no"))
+wrong("train_step", "Did you sum the losses", "Did you scale small gradients up?")(
+    training_step(reduction="sum", clip="always")
+)
+wrong("train_step", "Did you use the inputs X as targets?", "Did you clip each gradient")(
+    training_step(targets=lambda X, Y: X.T, clip="each")
+)
