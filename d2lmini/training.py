@@ -59,7 +59,7 @@ def sgd(params, lr):
     """One step of gradient descent, in place: every parameter moves by -lr times its gradient."""
     for param in params:
         if param.grad is not None:
-            param.add_(param.grad, alpha=-lr)  # one pass, without a copy of the gradient
+            param -= lr * param.grad
 
 
 def detach(state):

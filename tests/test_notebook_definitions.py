@@ -361,7 +361,9 @@ def compare_clip_gradients(mine):
 
 def random_minibatches():
     """Sizes down to one, each with time-major ids, a state and float64 parameters, as NumPy arrays."""
-    for seed, (vocab_size, num_hiddens, batch_size, num_steps) in enumerate([(7, 5, 3, 6), (2, 1, 1, 1), (9, 4, 1, 8)]):
+    for seed, (vocab_size, num_hiddens, batch_size, num_steps) in enumerate(
+        [(7, 5, 3, 6), (2, 1, 1, 1), (9, 4, 12, 8)]
+    ):
         rng = np.random.default_rng(seed)
         shapes = [
             (vocab_size, num_hiddens),
@@ -384,17 +386,23 @@ def compare_softmax_gradient(mine):
         np.testing.assert_allclose(mine(logits, ids), bptt.softmax_gradient(logits, ids), rtol=1e-12, atol=1e-15)
 
 
+def tensors(*arrays):
+    return [torch.from_numpy(array) for array in arrays]
+
+
 def compare_numpy_forward(mine):
     for _, ids, H, params in random_minibatches():
-        for ours, theirs in zip(mine(ids, H, params), bptt.numpy_forward(ids, H, params, bptt.Buffers(np.empty))):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+        theirs = bptt.forward(*tensors(ids, H), tensors(*params))
+        for a, b in zip(mine(ids, H, params), theirs, strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-12, atol=1e-14)
 
 
 def compare_numpy_backward(mine):
     for rng, ids, H, params in random_minibatches():
-        logits, states = bptt.numpy_forward(ids, H, params, bptt.Buffers(np.empty))
+        logits, states = bptt.forward(*tensors(ids, H), tensors(*params))
         d_logits, d_H = rng.normal(size=logits.shape), rng.normal(size=H.shape)
-        grads, d_H_before = mine(d_logits, d_H, ids, states, params)
-        theirs, theirs_before = bptt.numpy_backward(d_logits, d_H, ids, states, params, bptt.Buffers(np.empty))
+        grads, d_H_before = mine(d_logits, d_H, ids, states.numpy(), params)
+        theirs, dZ = bptt.backward(*tensors(d_logits, d_H, ids), states, tensors(*params))
+        theirs_before = dZ[0].numpy() @ params[1].T
         for a, b in zip([*grads, d_H_before], [*theirs, theirs_before], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
