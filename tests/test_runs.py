@@ -2,6 +2,7 @@
 
 import json
 
+import gates
 import pytest
 import recipes
 import search
@@ -53,6 +54,29 @@ def test_a_setting_of_the_search(one_thread):
     again = search.try_setting(*setting)
     assert again["validation_ppl"] == pytest.approx(expected["validation_ppl"], rel=0.05)
     assert again["test_ppl"] == pytest.approx(expected["test_ppl"], rel=0.05)
+
+
+def test_every_setting_of_the_layers_is_stored():
+    runs = stored("gates.json")["runs"]
+    found = {(run["layer"], run["loud"], run["lr"]) for run in runs if run["seed"] == 0}
+    assert found == {(*arm, lr) for arm, rates in gates.GRID.items() for lr in rates}
+    for arm in gates.GRID:
+        tried = [run for run in runs if (run["layer"], run["loud"]) == arm]
+        best = min((run for run in tried if run["seed"] == 0), key=lambda run: run["validation_ppl"])
+        assert {run["seed"] for run in tried if run["lr"] == best["lr"]} == {0, 1, 2}
+    arms = {(row["layer"], row["loud"], row["seed"]) for row in stored("gates.json")["gradients"]}
+    assert arms == {(*arm, seed) for arm in gates.GRID for seed in (0, 1, 2)}
+
+
+@pytest.mark.slow
+def test_a_setting_of_the_layers(one_thread):
+    (expected,) = [
+        run for run in stored("gates.json")["runs"]
+        if (run["layer"], run["loud"], run["lr"], run["seed"]) == ("LSTM", True, 4, 0)
+    ]  # fmt: skip
+    again = gates.try_setting("LSTM", True, 4, 0)
+    for key in ("validation_ppl", "test_ppl"):
+        assert again[key] == pytest.approx(expected[key], rel=0.05)  # the text is cut at other places today
 
 
 def test_the_book_was_trained_as_the_script_says():
