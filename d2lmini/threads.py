@@ -12,15 +12,19 @@ from contextlib import suppress
 import torch
 
 SHARE = 0.01  # of the time, spent on looking
-FIRST_LOOK = 1.0  # seconds after the first minibatch: short runs aren't looked at
+FIRST_LOOK = 1.0  # seconds after the start of a run: short runs aren't looked at
 
 
 class Pace:
-    """How many threads torch uses, and when to look again whether that's the best number."""
+    """How many threads torch uses during a training run, and when to look again whether that's the best number."""
 
     def __init__(self):
         self.num_threads = None  # how many there were before they were halved
-        self.next_look = None
+        self.next_look = None  # None: no training run is watched
+
+    def start(self):
+        """Called before a training run."""
+        self.next_look = time.monotonic() + FIRST_LOOK
 
     def keep(self):
         """Called before each minibatch: now and then, look whether fewer threads are faster.
@@ -28,19 +32,15 @@ class Pace:
         The speed of a small product that has nothing to do with the model decides, so on a quiet machine training
         computes the same numbers as without. Says on stderr, in one line, when the number of threads changes.
         """
-        now = time.monotonic()
-        self.next_look = self.next_look or now + FIRST_LOOK
-        if now < self.next_look:
+        if self.next_look is None or time.monotonic() < self.next_look:
             return
-        every = self.num_threads or torch.get_num_threads()
+        start, every = time.monotonic(), self.num_threads or torch.get_num_threads()
         if every > 1:
             half = every // 2
             fast = {number: products_per_second(number) for number in (every, half)}
-            if self.num_threads is None:
-                self.use(half if fast[half] > 1.5 * fast[every] else every, every)
-            else:
-                self.use(every if fast[every] > fast[half] else half, every)
-        self.next_look = time.monotonic() + (time.monotonic() - now) / SHARE
+            lowered = self.num_threads is not None
+            self.use(half if fast[half] > (1.0 if lowered else 1.5) * fast[every] else every, every)
+        self.next_look = time.monotonic() + (time.monotonic() - start) / SHARE
 
     def use(self, number, every):
         """Let torch use `number` of `every` threads."""
@@ -48,12 +48,12 @@ class Pace:
         halved = every if number < every else None
         if halved != self.num_threads:
             why = "other programs keep the processor busy" if halved else "the processor is free again"
-            with suppress(OSError, ValueError):  # nobody reads: no reason to stop training
+            with suppress(OSError, ValueError, AttributeError):  # nobody reads, which is no reason to stop training
                 print(f"{why}: training goes on with {number} of {every} threads.", file=sys.stderr)
         self.num_threads = halved
 
-    def restore(self):
-        """Called after training: as many threads as before."""
+    def stop(self):
+        """Called after a training run: as many threads as before."""
         if self.num_threads is not None:
             torch.set_num_threads(self.num_threads)
         self.num_threads = self.next_look = None

@@ -188,6 +188,7 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
         load_checkpoint(model, batches, history, checkpoint, watch.settings(lr, theta), num_epochs)
     if watch.held_out is not None:
         history.baselines = baselines(batches.tokens, watch.held_out, model.vocab_size)
+    pace.start()
     try:
         with closing(LiveFigure(history, num_epochs)) if show == "figure" else nullcontext() as figure:
             for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, show == "bar"):
@@ -216,7 +217,7 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
             error.history = history
         raise
     finally:
-        pace.restore()
+        pace.stop()
     return history
 
 

@@ -34,28 +34,34 @@ class Machine:
         return used
 
 
+def started():
+    pace = Pace()
+    pace.start()
+    return pace
+
+
 @pytest.fixture
 def machine(monkeypatch):
     return Machine(monkeypatch)
 
 
 def test_a_quiet_machine_keeps_all_threads_and_hears_nothing(machine, capsys):
-    assert machine.train(Pace(), 60) == {4}
+    assert machine.train(started(), 60) == {4}
     assert capsys.readouterr() == ("", "")
 
 
 def test_looking_costs_at_most_its_share_of_the_time(machine):
-    machine.train(Pace(), 600)
+    machine.train(started(), 600)
     assert len(machine.looks) > 100 and 0.01 * len(machine.looks) <= 1.1 * SHARE * 600
 
 
 def test_a_short_run_is_not_looked_at(machine):
-    machine.train(Pace(), 0.9 * FIRST_LOOK)
+    machine.train(started(), 0.9 * FIRST_LOOK)
     assert machine.looks == []
 
 
 def test_beside_another_program_half_the_threads_until_it_has_gone(machine, capsys):
-    pace = Pace()
+    pace = started()
     machine.speeds = {4: 2.0, 2: 6.0}
     machine.train(pace, 10)
     assert machine.train(pace, 30) == {2}
@@ -71,23 +77,23 @@ def test_beside_another_program_half_the_threads_until_it_has_gone(machine, caps
 @pytest.mark.parametrize("slower", [1.0, 1.4])
 def test_a_small_difference_is_no_reason_to_change(machine, slower):
     machine.speeds = {4: 6.0 / slower, 2: 6.0}
-    assert machine.train(Pace(), 30) == {4}
+    assert machine.train(started(), 30) == {4}
 
 
 def test_after_training_there_are_as_many_threads_as_before(machine):
-    pace = Pace()
+    pace = started()
     machine.speeds = {4: 2.0, 2: 6.0}
     machine.train(pace, 10)
-    pace.restore()
+    pace.stop()
     assert machine.num_threads == 4
     machine.looks.clear()
-    machine.train(pace, 0.9 * FIRST_LOOK)
-    assert machine.looks == []
+    machine.train(pace, 60)
+    assert machine.looks == []  # minibatches outside of a run, as in a benchmark
 
 
 def test_one_thread_has_nothing_to_give_up(machine):
     machine.num_threads = 1
-    assert machine.train(Pace(), 30) == {1} and machine.looks == []
+    assert machine.train(started(), 30) == {1} and machine.looks == []
 
 
 def test_a_reader_that_has_gone_does_not_stop_training(machine, monkeypatch):
@@ -97,16 +103,16 @@ def test_a_reader_that_has_gone_does_not_stop_training(machine, monkeypatch):
 
     monkeypatch.setattr(threads.sys, "stderr", Gone())
     machine.speeds = {4: 2.0, 2: 6.0}
-    assert 2 in machine.train(Pace(), 10)
+    assert 2 in machine.train(started(), 10)
 
 
 def test_train_looks_before_each_minibatch_and_restores_at_the_end(monkeypatch):
     calls = []
-    monkeypatch.setattr(Pace, "keep", lambda self: calls.append("keep"))
-    monkeypatch.setattr(Pace, "restore", lambda self: calls.append("restore"))
+    for name in ("start", "keep", "stop"):
+        monkeypatch.setattr(Pace, name, lambda self, name=name: calls.append(name))
     batches = SequentialBatches(torch.arange(100) % 5, 2, 7)
     train(RNNModelByHand(5, 3), batches, 2, lr=0.1)
-    assert calls == ["keep"] * (2 * len(batches)) + ["restore"]
+    assert calls == ["start"] + ["keep"] * (2 * len(batches)) + ["stop"]
 
 
 def test_the_speed_of_a_product_is_above_zero():
