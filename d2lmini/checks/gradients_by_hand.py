@@ -194,7 +194,7 @@ backward_through_time = Check(
         "Did you apply tanh a second time? H is tanh(Z) already.": {"slope": lambda H: 1 - np.tanh(H) ** 2},
         "Did you forget to square H?": {"slope": lambda H: 1 - H},
         "Does the loop run forwards? Gradients flow from the last step to the first.": {"forwards": True},
-        "Did you leave out the last step? Begin with t = len(dH) - 1.": {"skip": "last"},
+        "Did you leave out the last step? Begin with t = len(dH_own) - 1.": {"skip": "last"},
         "Did you leave out the first step? The loop goes down to t = 0.": {"skip": "first"},
         "Did you use the H of a neighbouring step for the derivative?": [
             {"derivative": "next"},
@@ -206,7 +206,7 @@ backward_through_time = Check(
         "Did you return dH, before the derivative of tanh at its own step?": {
             "result": lambda dZ, slopes: dZ / slopes
         },
-        "Did you leave out dH[t], the step's own gradient, before the last step?": {"own": "last"},
+        "Did you leave out dH_own[t], the step's own gradient, before the last step?": {"own": "last"},
     },
     about={"IndexError": "Did you read dZ[t + 1] at the last step? Nothing comes from later there."},
 )  # fmt: skip
