@@ -313,7 +313,9 @@ def spoilt(value, rng):
 def test_no_check_crashes_whatever_comes_back(name):
     check, rng, right = copy.copy(getattr(checks, name)), random.Random(name), []
     cases, check._known = check.cases, {}
-    check.cases = lambda rng: cases(rng)[1:4]  # the others are larger, not odder
+    check.cases = lambda rng: cases(rng)[1:3]  # the others are larger, not odder
+    singles, pairs = check.all_mistakes()
+    check._known["mistakes"] = singles, pairs[:20]
     for i in range(1000):
         seed, calls = rng.random(), itertools.count()
 

@@ -389,7 +389,7 @@ def with_gradients(function, *args):
     result = function(*replaced(args, iter([leaf.clone() for leaf in leaves])))
     usual_settings()  # whatever the function has set
     found = Parts({"result": result})
-    results = [tensor for tensor in floats(result) if tensor.requires_grad]
+    results = [tensor for tensor in floats(result) if tensor.requires_grad and tensor.numel() < 10**6]
     if not results:
         return found | {"gradients": Flaw("no gradient flows back through it", NO_GRADIENT)}
     try:
@@ -413,11 +413,13 @@ class Calls(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def floats(value):
+def floats(value, depth=3):
     """All tensors of floats in a value."""
     if isinstance(value, torch.Tensor):
         return [value] if value.is_floating_point() else []
-    return [tensor for item in value for tensor in floats(item)] if isinstance(value, (list, tuple)) else []
+    if isinstance(value, (list, tuple)) and depth:
+        return [tensor for item in value[:100] for tensor in floats(item, depth - 1)]
+    return []
 
 
 def replaced(value, tensors):
