@@ -138,7 +138,7 @@ rnn = Check(
     reference_rnn,
     lambda rng: [
         (
-            f"{num_steps} steps, batch of {batch_size}, vocabulary of {vocab_size}, {num_hiddens} hidden units",
+            f"num_steps {num_steps}, batch_size {batch_size}, vocab_size {vocab_size}, num_hiddens {num_hiddens}",
             (hot(ids(rng, vocab_size, num_steps, batch_size), vocab_size),
              (scale * normal(rng, batch_size, num_hiddens),), network(rng, vocab_size, num_hiddens)),
         )

@@ -80,9 +80,9 @@ get_params = Check(
     "get_params",
     drawn,
     lambda rng: [
-        ("vocab_size 29, num_hiddens 40", (29, 40)),
-        ("vocab_size 3, num_hiddens 200", (3, 200)),
-        ("vocab_size 500, num_hiddens 50", (500, 50)),
+        ("a small network", (29, 40)),
+        ("a small vocabulary", (3, 200)),
+        ("a large vocabulary", (500, 50)),
     ],
     drawn,
     {
