@@ -1,96 +1,25 @@
-"""Write models to disk and read them back: never half a file, never a changed one, never code.
+"""Models and training runs on disk: what has to be stored, and what has to be equal for it to be used again."""
 
-A file is a safetensors file: the tensors, and in its metadata one JSON text and a SHA-256 over both.
-It is written beside its final place and moved there when it is complete, so that whoever looks sees either
-the old file or the new one. Idea: safetensors (Hugging Face); write, fsync, rename is as old as Unix.
-"""
-
-import contextlib
 import hashlib
 import json
+import math
 import os
-import secrets
 from dataclasses import asdict
-from pathlib import Path
 
 import torch
 from torch import nn
 
+from .bptt import RNNModelByHand
+from .files import check_writable, read_file, write_file
 from .model import RNNModel, RNNModelScratch, rnn
 from .text import Vocab
 
-SCRATCH_NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")
+SCRATCH_NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")  # users' files have them: they stay for ever
+CLASSES = {"RNNModelScratch": RNNModelScratch, "RNNModelByHand": RNNModelByHand}
 LAYERS = {"nn.RNN": nn.RNN, "nn.GRU": nn.GRU, "nn.LSTM": nn.LSTM}
-LAYER_OPTIONS = ("input_size", "hidden_size", "num_layers", "nonlinearity", "bias", "batch_first", "dropout",
-                 "bidirectional")  # fmt: skip
-
-
-def write_atomically(path, data):
-    """Make `data` (bytes) the content of the file `path`: all of it, or the old file stays as it was.
-
-    Raises OSError (full disk, read-only folder, no such folder, a folder in the place of the file).
-    """
-    path = Path(os.path.realpath(path))  # a link keeps pointing where it points
-    start, end = f".{path.name}.", ".partial"
-    partial = path.with_name(f"{start}{secrets.token_hex(4)}{end}")
-    try:
-        for name in os.listdir(path.parent):  # left behind by a process that was killed while it wrote
-            if name.startswith(start) and name.endswith(end):
-                path.with_name(name).unlink(missing_ok=True)
-        with open(partial, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except OSError as error:
-        kept = "the file that was there is unchanged" if path.is_file() else "nothing was written"
-        text = f"could not write {path.name}: {error.strerror or error}; {kept}. Free space or choose another folder"
-        raise OSError(error.errno, text, str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()  # there only if something went wrong, Ctrl-C included
-
-
-def checksum(tensors, text):
-    """SHA-256 over a JSON text and the names, types, shapes and bytes of the tensors, as a hexadecimal str."""
-    digest = hashlib.sha256(text.encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def write_file(path, tensors, description):
-    """Write tensors and a description that JSON can express as one file."""
-    from safetensors.torch import save  # loaded when first used
-
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(description)
-    write_atomically(path, save(tensors, metadata={"d2lmini": text, "sha256": checksum(tensors, text)}))
-
-
-def read_file(path, kind):
-    """The (tensors, description) of a file that write_file made, checked against its SHA-256.
-
-    Raises OSError if it cannot be read, ValueError if it is no such file, damaged, or of another `kind`.
-    """
-    from safetensors.torch import load
-
-    data = Path(path).read_bytes()
-    try:
-        tensors = load(data)
-        metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
-        text, expected = metadata["d2lmini"], metadata["sha256"]
-        description = dict(json.loads(text))
-    except Exception as error:  # the library's own error type is not public; whatever it is, the file is at fault
-        raise ValueError(
-            f"{path} is not a file of d2lmini, or it is damaged ({error}): restore it from a copy, or delete it."
-        ) from error
-    if checksum(tensors, text) != expected:
-        raise ValueError(f"{path} was changed after it was written (SHA-256 differs): restore it from a copy.")
-    if description.get("kind") != kind:
-        raise ValueError(f"{path} holds a {description.get('kind')}, not a {kind}.")
-    return tensors, description
+LAYER_OPTIONS = {"input_size": int, "hidden_size": int, "num_layers": int, "nonlinearity": str, "bias": bool,
+                 "batch_first": bool, "dropout": float, "bidirectional": bool}  # fmt: skip
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def named_tensors(model):
@@ -103,10 +32,14 @@ def named_tensors(model):
 
 def architecture(model):
     """What has to be equal for one model's numbers to mean the same in another: a dict for JSON."""
-    sizes = {"vocab_size": model.vocab_size, "num_hiddens": model.num_hiddens}
+    try:
+        sizes = {"vocab_size": int(model.vocab_size), "num_hiddens": int(model.num_hiddens)}
+        named_tensors(model)
+    except AttributeError as error:
+        raise TypeError(f"a file needs an RNNModelScratch or RNNModel, not {type(model)} ({error}).") from error
     if isinstance(model, nn.Module):
         layer = getattr(model, "rnn", model)
-        options = {name: getattr(layer, name) for name in LAYER_OPTIONS if hasattr(layer, name)}
+        options = {name: kind(getattr(layer, name)) for name, kind in LAYER_OPTIONS.items() if hasattr(layer, name)}
         return {"network": f"nn.{type(layer).__name__}", **sizes, "options": options}
     forward = getattr(model, "forward_fn", rnn)
     named = forward if hasattr(forward, "__qualname__") else type(forward)
@@ -116,50 +49,58 @@ def architecture(model):
 def sampler(batches):
     """What has to be equal for the same minibatches to come out: a dict for JSON."""
     try:
-        numbers = {name: getattr(batches, name) for name in ("batch_size", "num_steps", "seed")}
-        ids = batches.tokens.to(torch.int64).cpu().numpy().tobytes()
+        numbers = {name: int(getattr(batches, name)) for name in ("batch_size", "num_steps", "seed")}
+        return {"sampler": type(batches).__name__, **numbers, "training text": fingerprint(batches.tokens)}
     except AttributeError as error:
         raise TypeError(f"a checkpoint needs SequentialBatches or RandomBatches, not {type(batches)}.") from error
-    return {"sampler": type(batches).__name__, **numbers, "training text": hashlib.sha256(ids).hexdigest()[:16]}
 
 
-def save_checkpoint(path, model, batches, history):
+def fingerprint(ids):
+    """A short text that two tensors of ids have in common only if they are equal."""
+    return hashlib.sha256(torch.as_tensor(ids).to("cpu", torch.int64).numpy().tobytes()).hexdigest()[:16]
+
+
+def conditions(model, batches, settings):
+    """What has to be equal for a training run to go on: a dict of dicts, as JSON gives it back."""
+    parts = {"model": architecture(model), "batches": sampler(batches)}
+    return json.loads(json.dumps(parts if settings is None else {**parts, "settings": settings}))
+
+
+def save_checkpoint(model, batches, history, path, settings=None):
     """Write all that training needs to go on: parameters, History, the sampler's epoch, torch's random state.
 
-    The file at `path` is replaced in one step. Raises OSError if it cannot be written; the old file then
-    stays as it was.
+    settings: a dict for JSON of whatever else the curves depend on, by the names that an error would show. The file
+    at `path` is replaced in one step. Raises OSError if it can't be written, ValueError if there is a model
+    at `path`; the old file then stays as it was.
     """
     tensors = {**named_tensors(model), "rng_state": torch.get_rng_state()}
-    description = {
-        "kind": "checkpoint",
-        "model": architecture(model),
-        "batches": sampler(batches),
-        "epoch": batches.epoch,
-        "history": asdict(history),
-    }
-    write_file(path, tensors, description)
+    parts = {**conditions(model, batches, settings), "epoch": int(batches.epoch), "history": asdict(history)}
+    write_file(path, tensors, {"kind": "checkpoint", **parts})
 
 
-def load_checkpoint(path, model, batches, history):
+def load_checkpoint(model, batches, history, path, settings=None, num_epochs=math.inf):
     """Put the state that save_checkpoint wrote into `model`, `batches` and `history`. Returns whether there was a file.
 
-    Raises OSError if the file cannot be read or its folder not written to; ValueError if it is damaged, or
-    was made with another network, other sizes, seed, sampler or training text. Nothing is changed then.
+    Raises OSError if the file can't be read, or couldn't be written later; ValueError if it's damaged, was made with
+    another network, other sizes, seed, sampler, training text or settings (None: any), or is more than `num_epochs`
+    epochs on; TypeError for samplers of one's own. Nothing is changed then.
     """
+    expected = conditions(model, batches, settings)
+    own = named_tensors(model)
     if not os.path.exists(path):
-        folder = Path(path).absolute().parent
-        if not os.access(folder, os.W_OK):  # better said now than after hours of training
-            raise OSError(
-                f"no checkpoint can be written to {folder}: make that folder, or choose one that is writable."
-            )
+        check_writable(path)
         return False
     tensors, saved = read_file(path, "checkpoint")
-    present = {"model": architecture(model), "batches": sampler(batches)}
-    for part, expected in present.items():
-        compare(path, saved.get(part), json.loads(json.dumps(expected)))
-    own = named_tensors(model)
+    check_writable(path)
+    for part, present in expected.items():
+        compare(path, saved.get(part), present)
     check_shapes(path, {name: tensor for name, tensor in tensors.items() if name != "rng_state"}, own)
     past = read_history(path, saved, asdict(history).keys())
+    if saved["epoch"] > num_epochs:
+        raise ValueError(
+            f"{path} is {saved['epoch']} epochs on already, more than num_epochs = {num_epochs}: "
+            "ask for at least as many, or use another file."
+        )
     try:
         torch.set_rng_state(tensors["rng_state"])
     except (KeyError, RuntimeError, TypeError) as error:
@@ -196,40 +137,48 @@ def check_shapes(path, tensors, expected):
 def read_history(path, saved, names):
     """The fields of a History from a checkpoint's description; JSON has made its epoch numbers strings."""
     try:
-        past = saved["history"]
+        past, epoch = saved["history"], saved["epoch"]
         for name in ("held_out_ppl", "samples"):
-            past[name] = {int(epoch): value for epoch, value in past[name].items()}
-        if past.keys() != names or type(saved["epoch"]) is not int or not isinstance(past["train_ppl"], list):
+            past[name] = {int(number): value for number, value in past[name].items()}
+        numbers = [*past["train_ppl"], *past["speeds"], *past["held_out_ppl"].values(), *past["baselines"].values()]
+        if past.keys() != names or type(epoch) is not int or not all(type(n) in (int, float) for n in numbers):
             raise ValueError("unknown fields")
+        if len(past["train_ppl"]) != epoch:
+            raise ValueError(f"{len(past['train_ppl'])} perplexities after {epoch} epochs")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} has no history that this version of d2lmini can read ({error}).") from error
     return {**past, "stopped": None}
 
 
-def save_model(path, model, vocab):
+def save_model(model, vocab, path):
     """Write a model and its vocabulary as one file, which load_model reads.
 
-    model: RNNModelScratch with the course's own functions (or the fast engine), or RNNModel.
-    Raises ValueError for a network of other functions or layers, or one that does not fit the vocabulary;
-    OSError if the file cannot be written.
+    model: RNNModelScratch with the course's own functions, one with gradients by hand, or RNNModel.
+    Raises ValueError for a network of other functions or layers, one that doesn't fit the vocabulary, a vocabulary of
+    over 100 MB, or if there is a checkpoint at `path`; OSError if the file can't be written.
     """
     description = architecture(model)
     if description["network"] not in ("rnn", *LAYERS):
         raise ValueError(
-            f"a file cannot hold the function {description['network']!r}: save_model is for the course's own rnn "
+            f"a file can't hold the function {description['network']!r}: save_model is for the course's own rnn "
             "and for RNNModel with nn.RNN, nn.GRU or nn.LSTM."
         )
+    if description["network"] == "rnn":
+        names = {cls: name for name, cls in CLASSES.items()}
+        description["class"] = names.get(type(model), "RNNModelScratch")
+    if not all(isinstance(token, str) for token in vocab.idx_to_token):
+        raise ValueError("a file can hold only a vocabulary whose tokens are all str.")
     if len(vocab) != model.vocab_size:
-        raise ValueError(f"the model has vocab_size {model.vocab_size}, but the vocabulary has {len(vocab)} symbols.")
+        raise ValueError(f"the model has vocab_size {model.vocab_size}, but the vocabulary has {len(vocab)} tokens.")
     words = {"reserved": vocab.reserved_tokens, "tokens": vocab.idx_to_token, "freqs": vocab.token_freqs}
     write_file(path, named_tensors(model), {"kind": "model", "model": description, "vocab": words})
 
 
 def load_model(path):
-    """The (model, vocab) that save_model wrote, on the CPU. The model is RNNModelScratch or RNNModel.
+    """The (model, vocab) that save_model wrote, on the CPU: of the same class, with parameters of the same type.
 
-    Loading runs no code from the file. Raises OSError if it cannot be read, ValueError if it is damaged, was
-    changed, or is no model.
+    Loading runs no code from the file, and takes no more memory than the file's own tensors. Raises OSError if it
+    can't be read, ValueError if it's damaged, was changed, or is no model.
     """
     tensors, saved = read_file(path, "model")
     try:
@@ -237,7 +186,7 @@ def load_model(path):
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"{path} describes no model that this version of d2lmini knows ({error}).") from error
     if len(vocab) != model.vocab_size:
-        raise ValueError(f"{path} has a vocabulary of {len(vocab)} for a model of {model.vocab_size} symbols.")
+        raise ValueError(f"{path} has a vocabulary of {len(vocab)} for a model of {model.vocab_size} tokens.")
     return model, vocab
 
 
@@ -245,23 +194,34 @@ def build_model(path, description, tensors):
     """The model of a description, with the given tensors as its parameters."""
     network, vocab_size, num_hiddens = (description[name] for name in ("network", "vocab_size", "num_hiddens"))
     dtype = next(iter(tensors.values())).dtype if tensors else None
-    with torch.device("meta"):  # shapes without memory: a file that claims absurd sizes costs nothing
-        if network == "rnn":
-            square, wide, tall = (num_hiddens, num_hiddens), (vocab_size, num_hiddens), (num_hiddens, vocab_size)
-            shapes = (wide, square, (num_hiddens,), tall, (vocab_size,))
-            expected = {name: torch.empty(shape, dtype=dtype) for name, shape in zip(SCRATCH_NAMES, shapes)}
-        else:
-            options = description["options"]
-            if options["num_layers"] > len(tensors):
-                raise KeyError("a tensor for each layer")
-            model = RNNModel(LAYERS[network](**options), vocab_size).to(dtype)
-            expected = named_tensors(model)
-    check_shapes(path, tensors, expected)
+    if dtype not in DTYPES:
+        raise TypeError(f"parameters of type {dtype}")
     if network == "rnn":
-        params = [tensors[name].requires_grad_() for name in SCRATCH_NAMES]
-        return RNNModelScratch(vocab_size, num_hiddens, get_params=lambda *_: params)
+        shapes = ((vocab_size, num_hiddens), (num_hiddens, num_hiddens), (num_hiddens,),
+                  (num_hiddens, vocab_size), (vocab_size,))  # fmt: skip
+        with torch.device("meta"):  # shapes without memory: a file that claims absurd sizes costs nothing
+            expected = {name: torch.empty(shape, dtype=dtype) for name, shape in zip(SCRATCH_NAMES, shapes)}
+        check_shapes(path, tensors, expected)
+        cls = CLASSES[description.get("class", "RNNModelScratch")]  # the first files had no class
+        model = cls(vocab_size, num_hiddens)
+        model.params = [tensors[name].requires_grad_() for name in SCRATCH_NAMES]
+        return model
+    options = description["options"]
+    check_options(options, len(tensors))
+    with torch.device("meta"):
+        model = RNNModel(LAYERS[network](**options), vocab_size).to(dtype)
+    check_shapes(path, tensors, named_tensors(model))
     model.load_state_dict(tensors, assign=True)
     return model
+
+
+def check_options(options, num_tensors):
+    """Raise TypeError or ValueError unless these are options that save_model writes for a layer of torch.nn."""
+    for name, value in options.items():
+        if type(value) is not LAYER_OPTIONS.get(name):
+            raise TypeError(f"the option {name} = {value!r}")
+    if options["num_layers"] > num_tensors:  # each costs time, even without memory
+        raise ValueError(f"{options['num_layers']} layers in {num_tensors} tensors")
 
 
 def build_vocab(description):

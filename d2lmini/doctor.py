@@ -20,7 +20,7 @@ def check_python():
     wanted = metadata.metadata("d2lmini")["Requires-Python"]
     found = sys.version.split()[0]
     passed = numbers(found) >= numbers(wanted.removeprefix(">="))
-    return passed, f"Python {found} (needs {wanted})", f"install Python {wanted} and the course once more"
+    return passed, f"Python {found} (needs {wanted})", f"install Python {wanted}, then the course again"
 
 
 def check_package(requirement):
@@ -54,24 +54,32 @@ def check_device():
 
 def check_text():
     """The chapter that ships, byte for byte."""
-    from . import text
+    from . import book
 
-    path = text.data_path(text.CHAPTER_FILE)
+    path = book.data_path(book.CHAPTER_FILE)
     if not path.is_file():
-        return False, f"{path} is missing", "install d2lmini once more"
-    passed = hashlib.sha256(path.read_bytes()).hexdigest() == text.CHAPTER_SHA256
-    return passed, f"{path} ({'as shipped' if passed else 'changed'})", "restore the file, or install d2lmini once more"
+        return False, f"{path} is missing", "reinstall d2lmini"
+    passed = hashlib.sha256(path.read_bytes()).hexdigest() == book.CHAPTER_SHA256
+    return passed, f"{path} ({'as shipped' if passed else 'changed'})", "restore the file, or reinstall d2lmini"
+
+
+def check_notebooks():
+    """The notebooks that `start` copies."""
+    from .copies import course_notebooks
+
+    paths = course_notebooks()
+    return True, f"{len(paths)} notebooks in {paths[min(paths)].parent}", ""
 
 
 def check_book():
     """The cache of the whole book: nothing there is as good as the right file."""
-    from . import text
+    from . import book
 
-    cache = text.book_cache()
-    path = Path(cache.abspath, text.BOOK_FILE)
+    cache = book.book_cache()
+    path = Path(cache.abspath, book.BOOK_FILE)
     if not path.exists():
         return True, f"the whole book is not in the cache {path.parent}: download_book() fetches it when needed", ""
-    passed = path.is_file() and hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest() == text.BOOK_SHA1
+    passed = path.is_file() and hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest() == book.BOOK_SHA1
     return passed, f"{path} ({'the whole book' if passed else 'not the book'})", f"delete {path}"
 
 
@@ -83,13 +91,13 @@ def doctor():
         print("[FAIL] d2lmini is not installed\n       -> pip install .  (in the folder with pyproject.toml)")
         return 1
     failed = 0
-    checks = [check_python, *needed, check_device, check_text, check_book]
+    checks = [check_python, *needed, check_device, check_text, check_notebooks, check_book]
     for check in checks:
         try:
             passed, found, advice = check_package(check) if isinstance(check, str) else check()
         except Exception as error:  # the doctor never breaks down: what it cannot check has failed
             found = f"{getattr(check, '__name__', check)}: {error!r}"
-            passed, advice = False, "mend what failed above; if nothing did, install d2lmini once more"
+            passed, advice = False, "fix the failures above; if there are none, reinstall d2lmini"
         failed += not passed
         print(f"[OK]   {found}" if passed else f"[FAIL] {found}\n       -> {advice}")
     print(f"{failed} of {len(checks)} failed: follow the arrows." if failed else "All is well.")

@@ -1,25 +1,13 @@
 """From a file on disk to token ids: read, normalise, tokenise, count."""
 
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
 import torch
 
-BOOK_URL = "https://d2l-data.s3-accelerate.amazonaws.com/"
-BOOK_FILE = "timemachine.txt"
-BOOK_SHA1 = "090b5e7e70c295757f55df93cb0a180b9691891a"
-CHAPTER_FILE = "time_machine_ch1.txt"
-CHAPTER_SHA256 = "fe7129a2d24e3143b18f8336c5a474d4991988a46445ed395fdfced5702b35d0"
-TIMEOUT = 30  # seconds without a byte from the server
-PATIENCE = 120  # seconds for the whole book
-
-
-def data_path(name):
-    """Path of a file that ships with the course: inside the installed package, or in data/ of a checkout."""
-    installed = Path(__file__).parent / "data" / name
-    return installed if installed.exists() else Path(__file__).parents[1] / "data" / name
+from .book import CHAPTER_FILE, data_path
+from .validate import check_whole
 
 
 def read_text(path=None):
@@ -32,6 +20,8 @@ def read_text(path=None):
     ValueError if it is empty or is not text.
     """
     path = Path(path) if path is not None else data_path(CHAPTER_FILE)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device would block, or never end
+        raise OSError(f"{path} isn't a regular file: choose a plain .txt file.")
     data = path.read_bytes()
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = data.decode("utf-16", errors="replace")
@@ -49,46 +39,6 @@ def read_text(path=None):
     if not text or text.isspace():
         raise ValueError(f"{path} is empty: a language model needs at least a few thousand characters.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
-def book_cache(folder=None):
-    """The pooch cache that holds the whole book: `folder`, or the user's cache folder."""
-    import pooch  # loaded when first used: most learners never leave the chapter that ships
-
-    pooch.get_logger().setLevel("WARNING")  # no red lines for a download that works, or that fails with one message
-    registry = {BOOK_FILE: f"sha1:{BOOK_SHA1}"}
-    return pooch.create(folder or pooch.os_cache("d2lmini"), BOOK_URL, registry=registry, retry_if_failed=2)
-
-
-def download_book(folder=None):
-    """Fetch the whole book (179 kB) once, check its SHA-1, and return the Path of the cached file.
-
-    The file is downloaded beside its final place and moved there only after its hash was checked, so a
-    broken connection never leaves half a book. A cached file that is not the book is fetched anew. `folder`
-    defaults to the user's cache folder.
-
-    Raises ConnectionError when the book cannot be fetched or is not the expected file.
-    """
-    try:
-        return Path(book_cache(folder).fetch(BOOK_FILE, downloader=fetch))
-    except Exception as error:  # requests and pooch raise many types for one thing: no book
-        raise ConnectionError(
-            f"The whole book could not be downloaded from {BOOK_URL}{BOOK_FILE} ({error}). "
-            "The first chapter ships with the course: read_text() reads it without a network."
-        ) from error
-
-
-def fetch(url, path, cache):
-    """Write what `url` holds to `path`. Raises requests' exceptions, Timeout also for a server that only drips."""
-    import requests
-
-    end = time.monotonic() + PATIENCE
-    with requests.get(url, stream=True, timeout=TIMEOUT) as response, open(path, "wb") as file:
-        response.raise_for_status()
-        for chunk in response.iter_content(64):  # small, so that the clock is looked at often
-            file.write(chunk)
-            if time.monotonic() > end:
-                raise requests.Timeout(f"not complete after {PATIENCE} s")
 
 
 def normalise(text, form="letters"):
@@ -129,24 +79,28 @@ def tokenize(text, token="char"):
 class Vocab:
     """A two-way table between tokens and the integers 0 .. len(vocab) - 1.
 
+    tokens           list (or other iterable) of tokens, or of lists of them (lines); a tuple is one token (an n-gram)
+    min_freq         tokens seen less often are left out
+    reserved_tokens  list of tokens that get the ids right after "<unk>"
+
     Id 0 is "<unk>", the token for everything unseen; then come `reserved_tokens`, then the tokens
-    themselves, most frequent first. Tokens seen fewer than `min_freq` times are left out.
-    `tokens` is a list of tokens, or a list of such lists (lines). `token_freqs` keeps the counts.
+    themselves, most frequent first. `token_freqs` keeps the counts.
+    Raises TypeError for a str where a list of tokens is meant.
     Idea: Dive into Deep Learning, chapter on text preprocessing.
     """
 
+    unk = 0
+
     def __init__(self, tokens=(), min_freq=0, reserved_tokens=()):
-        if isinstance(tokens, str):
-            raise TypeError("tokens must be a list of tokens, not a str: use tokenize(text) first.")
-        if tokens and isinstance(tokens[0], (list, tuple)):
-            tokens = [token for line in tokens for token in line]
-        self.token_freqs = Counter(tokens).most_common()
-        self.reserved_tokens = ["<unk>", *reserved_tokens]
+        for name, value in (("tokens", tokens), ("reserved_tokens", reserved_tokens)):
+            if isinstance(value, (str, bytes, torch.Tensor)):
+                kind = type(value).__name__
+                raise TypeError(f"{name} must be a list of tokens, not a {kind}: tokenize(text) makes one.")
+        self.token_freqs = Counter(flatten(tokens)).most_common()
+        self.reserved_tokens = list(dict.fromkeys(["<unk>", *reserved_tokens]))
         kept = [token for token, freq in self.token_freqs if freq >= min_freq]
         self.idx_to_token = list(dict.fromkeys([*self.reserved_tokens, *kept]))
         self.token_to_idx = {token: idx for idx, token in enumerate(self.idx_to_token)}
-
-    unk = 0
 
     def __len__(self):
         return len(self.idx_to_token)
@@ -155,20 +109,41 @@ class Vocab:
         return token in self.token_to_idx
 
     def __getitem__(self, tokens):
-        """Id of one token, or the list of ids of a list of tokens; unseen tokens have id 0."""
-        if isinstance(tokens, (list, tuple)):
+        """Id of one token, or the list of ids of a list of tokens; unseen tokens have id 0.
+
+        Raises TypeError for what can't be a token: a tensor, for example, holds ids already.
+        """
+        if isinstance(tokens, list):
             return [self[token] for token in tokens]
+        if not isinstance(tokens, (str, bytes, int, tuple)):
+            raise TypeError(
+                f"vocab[...] takes a token or a list of tokens, not a {type(tokens).__name__}: "
+                "list(tokens) makes a list, and to_tokens(ids) turns ids back into tokens."
+            )
         return self.token_to_idx.get(tokens, self.unk)
 
     def to_tokens(self, indices):
-        """Token of one id, or the list of tokens of a list of ids. Raises IndexError for an unknown id."""
+        """Token of one id, or the list of tokens of a list or tensor of ids.
+
+        Raises IndexError for an id that the vocabulary doesn't have, TypeError for anything but integers.
+        """
         if hasattr(indices, "tolist"):
             indices = indices.tolist()
         if isinstance(indices, (list, tuple)):
             return [self.to_tokens(index) for index in indices]
+        check_whole("an id", indices)
         if not 0 <= indices < len(self):
-            raise IndexError(f"id {indices} is not in the vocabulary: ids run from 0 to {len(self) - 1}.")
+            raise IndexError(f"id {indices} isn't in the vocabulary: ids run from 0 to {len(self) - 1}.")
         return self.idx_to_token[indices]
+
+
+def flatten(tokens):
+    """The tokens themselves, one after another, whether they come in one list or in a list for each line."""
+    for item in tokens:
+        if isinstance(item, list):
+            yield from item
+        else:
+            yield item
 
 
 def load_corpus(text=None, form="letters", num_train=10_000):
@@ -178,9 +153,10 @@ def load_corpus(text=None, form="letters", num_train=10_000):
     of the normalised text, `held_out` all that follow (two 1-D tensors of int64 that never overlap).
     The vocabulary is that of the training part; unseen characters of the rest have id 0.
 
-    Raises ValueError if the text is shorter than `num_train`.
+    Raises ValueError if the text is shorter than `num_train`, or `form` is unknown; TypeError if `text` isn't a str.
     """
     tokens = tokenize(normalise(read_text() if text is None else text, form))
+    check_whole("num_train", num_train)
     if not 0 < num_train <= len(tokens):
         raise ValueError(
             f"num_train is {num_train}, but the normalised text has {len(tokens)} characters: "

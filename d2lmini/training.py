@@ -1,53 +1,56 @@
-"""Train a language model and say honestly how well it does: perplexity per epoch, on seen and unseen text."""
+"""Train a language model: one epoch, and a whole run that is measured on the way."""
 
 import math
+import sys
 import time
-from collections import Counter
-from dataclasses import dataclass, field
-from itertools import pairwise
-from statistics import median
+from contextlib import closing, nullcontext, suppress
+from dataclasses import dataclass
 
 import torch
 from torch.nn import functional as F
 
-from .batches import check_size
-from .checkpoints import load_checkpoint, save_checkpoint
-from .generate import predict
-from .model import check_ids
-from .plotting import LiveFigure, plot_perplexity
+from .batches import time_major
+from .checkpoints import fingerprint, load_checkpoint, save_checkpoint
+from .counting import baselines
+from .generate import check_prefix, predict
+from .metrics import History, evaluate, perplexity
+from .plotting import LiveFigure
+from .threads import pace
+from .validate import check_ids, check_positive, check_size
+
+PREDICTED = 50  # characters that continue each prefix
+PROBED = 64  # tokens of each sequence that tell whether a model is alive
+# Nats per token: the probability e^-104 is 0 in single precision. States that tanh bounds keep even a ruined model's
+# loss finite, so the line is drawn here and not at infinity.
+LARGEST_LOSS = 104.0
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss is not a number, or beyond all measure. `history` holds the epochs before it."""
+    """The loss isn't a number, or is too large for the model to recover. `history` holds the epochs before it."""
 
     history = None
-
-
-def perplexity(total_nll, num_tokens):
-    """exp(total negative log-likelihood in nats / number of tokens): 1 is certainty, vocab_size is a blind guess.
-
-    Raises ValueError for less than one token.
-    """
-    if num_tokens < 1:
-        raise ValueError(f"perplexity needs at least one predicted token, not {num_tokens}: the text is too short.")
-    mean = total_nll / num_tokens
-    return math.exp(mean) if mean < 700 else math.inf
 
 
 def clip_gradients(params, theta):
     """Scale all gradients together so that their joint norm is at most `theta`; their direction stays.
 
-    Works in place on the gradients of `params` (those that have one) and returns the norm before clipping,
-    a float. Idea: Pascanu et al., On the difficulty of training recurrent neural networks (2013).
-    Raises ValueError if `theta` is not above 0.
+    Works in place on the gradients of `params` (those that have one) and returns the norm before clipping, a tensor of
+    no dimension: it stays on the device, because asking for it would wait for all work so far. Whatever number type
+    the gradients have, the norm is added up in single precision at least. Idea: Pascanu, Mikolov and Bengio,
+    On the difficulty of training recurrent neural networks (2013).
+    Raises ValueError if `theta` isn't above 0.
     """
     if not theta > 0:
         raise ValueError(f"theta, the largest norm allowed, must be above 0, not {theta}.")
     grads = [param.grad for param in params if param.grad is not None]
-    norm = math.sqrt(sum(float((grad**2).sum()) for grad in grads))
-    if norm > theta:
-        for grad in grads:
-            grad *= theta / norm
+    if not grads:
+        return torch.zeros(())
+    dtypes = [torch.promote_types(grad.dtype, torch.float32) for grad in grads]
+    norms = [torch.linalg.vector_norm(grad, dtype=dtype) for grad, dtype in zip(grads, dtypes)]
+    norm = torch.linalg.vector_norm(torch.stack(norms))
+    factor = torch.where(norm > theta, theta / norm, 1.0)
+    for grad in grads:
+        grad *= factor
     return norm
 
 
@@ -60,56 +63,15 @@ def sgd(params, lr):
 
 
 def detach(state):
-    """The same state, cut off from the graph of the minibatches before: a tensor or a tuple of tensors."""
-    return tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
+    """The same state, cut off from the graph of the minibatches before: a tuple of tensors."""
+    return tuple(part.detach() for part in state)
 
 
-@torch.no_grad()
-def evaluate(model, tokens, batch_size=1, num_steps=256):
-    """Perplexity of a text under a model: how many equally likely choices each next token amounts to.
-
-    tokens: 1-D tensor of ids. The text is cut into `batch_size` rows, each read from a zero state without
-    forgetting; with 1, the default, every token but the first is predicted from all that precede it.
-    More rows are faster, and each adds one cold start. `num_steps` tokens are read per call of the model:
-    it bounds the memory and does not change the result.
-
-    Raises ValueError if the text has fewer than 2 tokens a row.
-    """
-    check_size("batch_size", batch_size)
-    check_size("num_steps", num_steps)
-    row_length = len(tokens) // batch_size
-    if row_length < 2:
-        raise ValueError(
-            f"{len(tokens)} tokens in {batch_size} rows leave nothing to predict: each row needs at least 2."
-        )
-    rows = torch.as_tensor(tokens)[: batch_size * row_length].reshape(batch_size, row_length).to(model.device)
-    state, total_nll = model.begin_state(batch_size=batch_size), 0.0
-    for i in range(0, row_length - 1, num_steps):
-        X, Y = rows[:, i : i + num_steps][:, : row_length - 1 - i], rows[:, i + 1 : i + 1 + num_steps]
-        logits, state = model(X, state)
-        check_ids(Y, logits.shape[1])
-        total_nll += float(F.cross_entropy(logits, Y.T.reshape(-1), reduction="sum"))
-    return perplexity(total_nll, batch_size * (row_length - 1))
-
-
-def baselines(train, test, vocab_size):
-    """Perplexities on `test` of three models that only count, on `train`: what every network must beat.
-
-    Returns {"uniform": vocab_size, "unigram": ..., "bigram": ...}. Counts start at one (Laplace), so that
-    a pair never seen is unlikely and not impossible. Raises ValueError if a text has fewer than 2 tokens.
-    """
-    check_size("vocab_size", vocab_size)
-    if min(len(train), len(test)) < 2:
-        raise ValueError(f"baselines need two texts of at least 2 tokens, not {len(train)} and {len(test)}.")
-    train, test = list(map(int, train)), list(map(int, test))
-    ones, pairs, firsts = Counter(train), Counter(pairwise(train)), Counter(train[:-1])
-    unigram = sum(-math.log((ones[b] + 1) / (len(train) + vocab_size)) for b in test[1:])
-    bigram = sum(-math.log((pairs[a, b] + 1) / (firsts[a] + vocab_size)) for a, b in pairwise(test))
-    return {
-        "uniform": float(vocab_size),
-        "unigram": perplexity(unigram, len(test) - 1),
-        "bigram": perplexity(bigram, len(test) - 1),
-    }
+def minibatch_loss(model, X, Y, state, loss_fn=F.cross_entropy):
+    """Mean loss (nats per token) of one minibatch, and the state after it."""
+    logits, state = model(X.to(model.device), state)
+    check_ids(Y, logits.shape[1])  # before the move: on a GPU, looking would wait for all work so far
+    return loss_fn(logits, time_major(Y).long().to(model.device)).mean(), state
 
 
 def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_entropy):
@@ -121,26 +83,18 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     then `updater()` changes the parameters; by default that is sgd with learning rate `lr`. `loss_fn(logits, targets)`
     stands for the mean negative log-likelihood in nats.
 
-    Raises TrainingDiverged when the loss is not a number or its perplexity infinite (from 700 nats on); the
-    parameters are then as they were before it.
+    Raises TrainingDiverged when the loss isn't a number or above 104 nats per token, where the probability of the
+    true token is 0 in single precision; the parameters are then as they were before it.
     """
     params = list(model.parameters())
     updater = updater or (lambda: sgd(params, lr))
     state, total_nll, num_tokens, start = None, 0.0, 0, time.perf_counter()
     for X, Y in batches:
-        X, Y = X.to(model.device), Y.to(model.device)
+        pace.keep()
         if state is None or not batches.carries_state:
-            state = model.begin_state(batch_size=X.shape[0])
-        logits, state = model(X, detach(state))
-        check_ids(Y, logits.shape[1])
-        loss = loss_fn(logits, Y.T.reshape(-1)).mean()  # mean over num_steps * batch_size tokens
-        nll = loss.item()  # asked for once: on a GPU it waits for all work so far
-        # States that tanh bounds keep even a ruined model's loss finite: beyond all measure is an infinite perplexity.
-        if perplexity(nll, 1) == math.inf:
-            raise TrainingDiverged(
-                f"the loss is {nll}: the updates have become too large (learning rate {lr}, "
-                f"clipping radius {theta}). Use a smaller learning rate, or clip the gradients (theta=1)."
-            )
+            state = model.begin_state(X.shape[0])
+        loss, state = minibatch_loss(model, X, Y, detach(state), loss_fn)
+        nll = check_loss(loss.item(), lr, theta)  # asked for once: on a GPU it waits for all work so far
         for param in params:
             param.grad = None
         loss.backward()
@@ -152,79 +106,103 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     return perplexity(total_nll, num_tokens), num_tokens / (time.perf_counter() - start)
 
 
-@dataclass
-class History:
-    """What a training run left behind: a number per epoch, and what the model wrote on the way.
+def check_loss(nll, lr, theta):
+    """The loss `nll` (a float, nats per token). Raises TrainingDiverged if it isn't a number or above LARGEST_LOSS."""
+    if not nll <= LARGEST_LOSS:
+        raise TrainingDiverged(
+            f"the loss is {nll}: the updates have become too large (learning rate {lr}, clipping threshold {theta}). "
+            "Use a smaller learning rate, or clip so that learning rate times threshold is at most 1."
+        )
+    return nll
 
-    train_ppl      training perplexity of epochs 1, 2, ...
-    held_out_ppl   {epoch: perplexity on text that the model never trained on}
-    speeds         tokens per second of each epoch
-    samples        {epoch: {prefix: its continuation}}
-    baselines      {name: perplexity}, drawn as lines
-    stopped        None, or why the run ended before its last epoch
+
+@dataclass
+class Watch:
+    """What `train` looks at every `every` epochs. Looking changes nothing: the weights stay the same bit for bit.
+
+    held_out  ids that aren't in the training text: their perplexity is measured, and the baselines are counted
+    vocab     needed for `prefixes`
+    prefixes  list of str: the model continues each of them by 50 characters
     """
 
-    train_ppl: list = field(default_factory=list)
-    held_out_ppl: dict = field(default_factory=dict)
-    speeds: list = field(default_factory=list)
-    samples: dict = field(default_factory=dict)
-    baselines: dict = field(default_factory=dict)
-    stopped: str = None
+    held_out: object = None
+    vocab: object = None
+    prefixes: tuple = ()
+    every: int = 10
 
-    @property
-    def tokens_per_second(self):
-        """Median training speed over the epochs."""
-        return median(self.speeds)
+    def __post_init__(self):
+        if isinstance(self.prefixes, str):
+            raise TypeError(f"prefixes must be a list of str, not a str: prefixes=[{self.prefixes!r}].")
+        self.prefixes = tuple(self.prefixes)
 
-    def first_epoch_below(self, ppl):
-        """Number of the first epoch whose training perplexity is at most `ppl`, or None."""
-        return next((epoch for epoch, value in enumerate(self.train_ppl, start=1) if value <= ppl), None)
+    def check(self, model):
+        """Raise TypeError or ValueError if anything in here would fail in the middle of a training run."""
+        check_size("every", self.every)
+        if self.prefixes and self.vocab is None:
+            raise ValueError("to continue the prefixes, Watch needs the vocab, too: Watch(vocab=vocab, prefixes=...).")
+        if self.vocab is not None and len(self.vocab) != model.vocab_size:
+            raise ValueError(f"the vocabulary has {len(self.vocab)} tokens, but the model {model.vocab_size}.")
+        for prefix in self.prefixes:
+            check_prefix(prefix, self.vocab)
+        if self.held_out is not None:
+            check_text("held_out", self.held_out, model.vocab_size)
 
-    def plot(self, ax=None):
-        """Draw perplexity per epoch, training and held-out, with the baselines. Returns the matplotlib figure."""
-        return plot_perplexity(self, ax)
+    def look(self, model, epoch, history, batch_size):
+        """Add to the history what the model does after `epoch` epochs."""
+        if self.held_out is not None:
+            history.held_out_ppl[epoch] = evaluate(model, self.held_out, min(batch_size, len(self.held_out) // 2))
+        if self.prefixes:
+            history.samples[epoch] = {prefix: predict(model, self.vocab, prefix, PREDICTED) for prefix in self.prefixes}
+
+    def settings(self, lr, theta):
+        """What the curves of a training run depend on besides its model and its minibatches, for its checkpoint."""
+        return {
+            "learning rate": float(lr),
+            "clipping threshold": theta if theta is None else float(theta),
+            "held-out text": None if self.held_out is None else fingerprint(self.held_out),
+            "prefixes": self.prefixes,
+        }
 
 
-def train(model, batches, num_epochs, lr, theta=1.0, *, held_out=None, vocab=None, prefixes=(), every=10,
-          updater=None, live=False, progress=False, checkpoint=None):  # fmt: skip
+def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None, show=None, checkpoint=None):
     """Train for `num_epochs` epochs and return the History.
 
-    lr, theta    learning rate and clipping radius (see train_epoch; `updater` replaces sgd)
-    held_out     ids that are not in the training text: their perplexity is measured every `every` epochs,
-                 and the baselines are counted
-    vocab        needed to write out the continuation of each of `prefixes` every `every` epochs, too
-    live         redraw the perplexity figure while training (notebooks)
-    progress     show a progress bar (scripts)
-    checkpoint   path of a file: written every `every` epochs; if it exists, training goes on from there,
-                 with the same numbers as a run that was never interrupted (plain sgd only)
+    lr, theta   learning rate and clipping threshold (see train_epoch); `updater` replaces sgd
+    watch       a Watch: what to measure on the way
+    show        "figure" redraws the perplexity figure while training (notebooks), "bar" shows a progress bar (scripts)
+    checkpoint  path of a file: written whenever `watch` looks; if it exists, training goes on from there,
+                with the same numbers as a run that was never interrupted (plain sgd only). It must have been made
+                with the same model, minibatches, lr, theta, held-out text and prefixes, in at most `num_epochs` epochs
 
-    Ctrl-C (the stop button) ends the training early; the History so far is returned, `stopped` says so.
-    Raises TrainingDiverged (with `.history`) for a loss that is not a number or beyond all measure.
+    All of it is checked before the first epoch. Ctrl-C (the stop button) ends the training run early; the History so
+    far is returned, `stopped` says so. Any exception later carries the History so far as its `.history`.
+    Raises TrainingDiverged for a loss that isn't a number or is too large.
     """
-    check_size("num_epochs", num_epochs)
-    check_size("every", every)
-    if prefixes and vocab is None:
-        raise ValueError("to continue the prefixes, train needs the vocab, too: train(..., vocab=vocab).")
-    if checkpoint is not None and updater is not None:
-        raise ValueError("a checkpoint holds no optimizer state: leave out `updater`, or `checkpoint`.")
+    watch = Watch() if watch is None else watch
+    check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint)
+    if not isinstance(watch, Watch):
+        raise TypeError(f"watch must be a Watch, not {type(watch)}: watch=Watch(held_out=...).")
+    watch.check(model)
     history = History()
-    if held_out is not None:
-        history.baselines = baselines(batches.tokens, held_out, model.vocab_size)
     if checkpoint is not None:
-        load_checkpoint(checkpoint, model, batches, history)
-    figure = LiveFigure(history) if live else None
+        load_checkpoint(model, batches, history, checkpoint, watch.settings(lr, theta), num_epochs)
+    if watch.held_out is not None:
+        history.baselines = baselines(batches.tokens, watch.held_out, model.vocab_size)
+    pace.start()
     try:
-        for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, progress):
-            ppl, speed = train_epoch(model, batches, lr, theta, updater)
-            history.train_ppl.append(ppl)
-            history.speeds.append(speed)
-            if epoch % every == 0 or epoch == num_epochs:
-                if held_out is not None:
-                    history.held_out_ppl[epoch] = evaluate(model, held_out, min(batches.batch_size, len(held_out) // 2))
-                if prefixes:
-                    history.samples[epoch] = {prefix: predict(prefix, 50, model, vocab) for prefix in prefixes}
-                if checkpoint is not None:
-                    save_checkpoint(checkpoint, model, batches, history)
+        with closing(LiveFigure(history, num_epochs)) if show == "figure" else nullcontext() as figure:
+            for epoch in epoch_numbers(len(history.train_ppl) + 1, num_epochs, show == "bar"):
+                batches.epoch = epoch
+                ppl, speed = train_epoch(model, batches, lr, theta, updater)
+                looks = epoch % watch.every == 0 or epoch == num_epochs
+                if looks:
+                    check_alive(model, batches, lr, theta)
+                history.train_ppl.append(ppl)
+                history.speeds.append(speed)
+                if looks:
+                    watch.look(model, epoch, history, batches.batch_size)
+                    if checkpoint is not None:
+                        save_checkpoint(model, batches, history, checkpoint, watch.settings(lr, theta))
                 if figure:
                     figure.update()
     except KeyboardInterrupt:
@@ -233,20 +211,87 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, held_out=None, vocab=Non
         history.stopped = f"diverged in epoch {len(history.train_ppl) + 1}"
         error.history = history
         raise
-    except OSError as error:  # the checkpoint could not be written
-        history.stopped = f"no checkpoint after epoch {len(history.train_ppl)}"
-        error.history = history
+    except BaseException as error:
+        history.stopped = f"{type(error).__name__} after {len(history.train_ppl)} of {num_epochs} epochs"
+        with suppress(Exception):  # an exception that takes no attribute is still the one to see
+            error.history = history
         raise
     finally:
-        if figure:
-            figure.close()
+        pace.stop()
     return history
+
+
+def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
+    """Raise TypeError or ValueError for arguments of `train` that would fail, or ruin the model, later on."""
+    check_size("num_epochs", num_epochs)
+    if updater is None:
+        check_positive("lr", lr)
+        if not lr < math.inf:
+            raise ValueError("lr must be finite.")
+    elif not callable(updater):
+        raise TypeError(f"updater must be a function without arguments (optimizer.step), not {updater!r}.")
+    if theta is not None:
+        check_positive("theta", theta)
+    if show not in (None, "figure", "bar"):
+        raise ValueError(f'show must be None, "figure" or "bar", not {show!r}.')
+    if checkpoint is not None and updater is not None:
+        raise ValueError("a checkpoint holds no optimizer state: leave out `updater`, or `checkpoint`.")
+    missing = [
+        name for name in ("tokens", "batch_size", "carries_state", "epoch", "__iter__") if not hasattr(batches, name)
+    ]
+    if missing:
+        raise TypeError(f"batches must be SequentialBatches or RandomBatches; {type(batches)} has no {missing[0]}.")
+    check_text("the training text", batches.tokens, model.vocab_size)
+    params = list(model.parameters())
+    if not any(param.requires_grad for param in params):
+        raise ValueError("none of the model's parameters has requires_grad=True: there is nothing to train.")
+    if not all(param.isfinite().all() for param in params):
+        raise ValueError("the model's parameters aren't all finite numbers: it was ruined before. Make a new model.")
+
+
+def check_text(name, tokens, vocab_size):
+    """Raise TypeError or ValueError unless `tokens` are at least 2 ids, one after another, that the model knows."""
+    tokens = torch.as_tensor(tokens)
+    if tokens.dim() != 1:
+        raise ValueError(f"{name} must be 1-D, ids one after another, not of shape {tuple(tokens.shape)}.")
+    if len(tokens) < 2:
+        raise ValueError(f"{name} needs at least 2 tokens, not {len(tokens)}.")
+    check_ids(tokens, vocab_size)
+
+
+def check_alive(model, batches, lr, theta):
+    """Raise TrainingDiverged if the last update has ruined the model: nothing of it is measured or stored then.
+
+    It reads the beginning of the training text and takes nothing from `batches`, so the training doesn't notice.
+    """
+    tokens = batches.tokens[: PROBED * batches.batch_size]
+    ppl = evaluate(model, tokens, min(batches.batch_size, len(tokens) // 2), PROBED)
+    check_loss(math.log(ppl), lr, theta)
+
+
+class Unheard:
+    """A stream whose reader may go away: a progress bar that nobody sees must not end a training run."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def write(self, text):
+        with suppress(OSError, ValueError):  # a closed pipe, a full device, a closed file
+            self.stream.write(text)
+
+    def flush(self):
+        with suppress(OSError, ValueError):
+            self.stream.flush()
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
 
 
 def epoch_numbers(first, last, progress):
     """The numbers first .. last, with a progress bar on stderr if wanted."""
-    if not progress:
+    if not progress or sys.stderr is None:
         return range(first, last + 1)
     from tqdm import tqdm  # loaded when first used
 
-    return tqdm(range(first, last + 1), initial=first - 1, total=last, unit="epoch")
+    bar = {"initial": first - 1, "total": last, "unit": "epoch", "dynamic_ncols": True}
+    return tqdm(range(first, last + 1), file=Unheard(sys.stderr), **bar)

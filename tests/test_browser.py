@@ -186,7 +186,7 @@ def test_the_stop_button_keeps_what_was_trained(lab, page):
     said = []
     client.execute_interactive(
         "print(history.stopped); print(len(history.train_ppl) > 10, len(history.held_out_ppl) > 0);"
-        "print(d2lmini.predict('time', 5, model, vocab)[:4])",
+        "print(d2lmini.predict(model, vocab, 'time', 5)[:4])",
         output_hook=lambda message: said.append(message["content"].get("text", "")),
         timeout=60,
     )

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from d2lmini import download_book, read_text, text
+from d2lmini import book, download_book, read_text
 
 BOOK = b"The Time Traveller (for so it will be convenient to speak of him)\n" * 300  # more than a buffer of 8 kB
-NAME = text.BOOK_FILE
+NAME = book.BOOK_FILE
 
 
 class Server(ThreadingHTTPServer):
@@ -95,10 +95,10 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch):
     server = Server()
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    monkeypatch.setattr(text, "BOOK_URL", server.url)
-    monkeypatch.setattr(text, "BOOK_SHA1", hashlib.sha1(BOOK).hexdigest())
-    monkeypatch.setattr(text, "TIMEOUT", 0.3)
-    monkeypatch.setattr(text, "PATIENCE", 1)
+    monkeypatch.setattr(book, "BOOK_URL", server.url)
+    monkeypatch.setattr(book, "BOOK_SHA1", hashlib.sha1(BOOK).hexdigest())
+    monkeypatch.setattr(book, "TIMEOUT", 0.3)
+    monkeypatch.setattr(book, "PATIENCE", 1)
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield server
@@ -149,7 +149,7 @@ def test_a_fault_that_passes_is_not_noticed(server, tmp_path, fault):
 
 def test_a_server_that_only_drips_meets_a_limit(server, tmp_path, monkeypatch):
     server.fault = "drips"  # never silent for long, so that only the clock for the whole book can end it
-    monkeypatch.setattr(text, "TIMEOUT", 20)
+    monkeypatch.setattr(book, "TIMEOUT", 20)
     with pytest.raises(ConnectionError, match="not complete after 1 s"):
         download_book(tmp_path)
     assert not os.listdir(tmp_path)
@@ -180,7 +180,7 @@ def test_no_network(server, tmp_path, monkeypatch):
     server.server_close()
     with pytest.raises(ConnectionError, match="could not be downloaded"):
         download_book(tmp_path)
-    monkeypatch.setattr(text, "BOOK_URL", "http://name.invalid/")
+    monkeypatch.setattr(book, "BOOK_URL", "http://name.invalid/")
     with pytest.raises(ConnectionError, match="could not be downloaded"):
         download_book(tmp_path)
     assert not os.listdir(tmp_path)
@@ -205,7 +205,7 @@ def test_a_full_disk(server, tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(text, "open", full, raising=False)
+    monkeypatch.setattr(book, "open", full, raising=False)
     with pytest.raises(ConnectionError, match="No space left"):
         download_book(tmp_path)
     assert not os.listdir(tmp_path)
@@ -216,7 +216,7 @@ def test_ctrl_c_leaves_nothing(server, tmp_path, monkeypatch):
         Path(path).write_bytes(BOOK[:100])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(text, "fetch", interrupt)
+    monkeypatch.setattr(book, "fetch", interrupt)
     with pytest.raises(KeyboardInterrupt):
         download_book(tmp_path)
     assert not os.listdir(tmp_path)
@@ -224,8 +224,8 @@ def test_ctrl_c_leaves_nothing(server, tmp_path, monkeypatch):
 
 CLIENT = """
 import sys
-from d2lmini import download_book, text
-text.BOOK_URL, text.BOOK_SHA1, folder = sys.argv[1:]
+from d2lmini import book, download_book
+book.BOOK_URL, book.BOOK_SHA1, folder = sys.argv[1:]
 print("ready", flush=True)
 sys.stdin.readline()
 print(len(download_book(folder).read_bytes()))
@@ -233,7 +233,7 @@ print(len(download_book(folder).read_bytes()))
 
 
 def start_client(server, folder):
-    arguments = [sys.executable, "-c", CLIENT, server.url, text.BOOK_SHA1, str(folder)]
+    arguments = [sys.executable, "-c", CLIENT, server.url, book.BOOK_SHA1, str(folder)]
     return subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

@@ -19,25 +19,29 @@ from d2lmini import (
     History,
     RandomBatches,
     RNNModel,
-    RNNModelNumPy,
+    RNNModelByHand,
     RNNModelScratch,
-    RNNModelTorch,
     SequentialBatches,
     TrainingDiverged,
     Vocab,
+    Watch,
     baselines,
     checkpoints,
     clip_gradients,
     evaluate,
+    files,
     get_params,
     init_rnn_state,
     load_corpus,
+    load_model,
     normalise,
     one_hot,
     perplexity,
+    plot_perplexity,
     predict,
     read_text,
     samples,
+    save_model,
     sgd,
     tokenize,
     train,
@@ -48,8 +52,7 @@ VOCAB = Vocab(list("abcab é"))
 SIZE = len(VOCAB)
 MODELS = [
     RNNModelScratch(SIZE, 3),
-    RNNModelTorch(SIZE, 3),
-    RNNModelNumPy(SIZE, 3),
+    RNNModelByHand(SIZE, 3),
     RNNModel(nn.RNN(SIZE, 3), SIZE),
     RNNModel(nn.GRU(SIZE, 3, num_layers=2), SIZE),
     RNNModel(nn.LSTM(SIZE, 3, bidirectional=True), SIZE),
@@ -151,12 +154,12 @@ def fuzz_model(model, X, more_rows, wrap):
 
 
 def fuzz_predict(model, prefix, num_preds):
-    text = predict(prefix, num_preds, model, VOCAB)
+    text = predict(model, VOCAB, prefix, num_preds)
     assert text.startswith(prefix) and len(text) == len(prefix) + num_preds
 
 
 def fuzz_samples(model, prefix, num_samples, num_preds, temperature, seed):
-    texts = samples(prefix, num_samples, num_preds, model, VOCAB, temperature, seed)
+    texts = samples(model, VOCAB, prefix, num_preds, num_samples, temperature, seed)
     assert len(texts) == num_samples and {len(text) for text in texts} == {len(prefix) + num_preds}
 
 
@@ -182,9 +185,10 @@ def fuzz_baselines(train_ids, test_ids, vocab_size):
 
 
 def fuzz_train(kind, sampler, tokens, num_epochs, lr, theta, held_out, prefix, every):
-    model = [RNNModelScratch, RNNModelTorch, RNNModelNumPy][kind](SIZE, 2)
+    model = [RNNModelScratch, RNNModelByHand][kind](SIZE, 2)
     batches = sampler(tokens, 2, 3)
-    history = train(model, batches, num_epochs, lr, theta, held_out=held_out, vocab=VOCAB, prefixes=prefix, every=every)
+    watch = Watch(held_out, VOCAB, prefix, every)
+    history = train(model, batches, num_epochs, lr, theta, watch=watch)
     assert len(history.train_ppl) == num_epochs and history.stopped is None
     history.first_epoch_below(2)
 
@@ -197,15 +201,15 @@ def fuzz_history(train_ppl, held_out_ppl, lines):
 
     history = History(train_ppl=train_ppl, held_out_ppl=held_out_ppl, baselines=lines)
     try:
-        history.plot()
+        plot_perplexity(history)
     finally:
         plt.close("all")
 
 
 def both_loads(path):
     with contextlib.suppress(ValueError):
-        checkpoints.load_checkpoint(path, MODELS[0], SequentialBatches([1, 2, 3], 1, 1), History())
-    checkpoints.load_model(path)
+        checkpoints.load_checkpoint(MODELS[0], SequentialBatches([1, 2, 3], 1, 1), History(), path)
+    load_model(path)
 
 
 def fuzz_bytes(path, data):
@@ -214,7 +218,7 @@ def fuzz_bytes(path, data):
 
 
 def fuzz_changed_bytes(path, place, new):
-    checkpoints.save_model(path, MODELS[0], VOCAB)
+    save_model(MODELS[0], VOCAB, path)
     data = path.read_bytes()
     place %= len(data)
     changed = data[:place] + new + data[place + len(new) :]
@@ -236,7 +240,7 @@ def fuzz_description(path, kind, key, inner, value):
         description[key] = {**description.get(key, {}), inner: value}
     text = json.dumps(description)
     tensors = {name: tensor.detach() for name, tensor in checkpoints.named_tensors(MODELS[0]).items()}
-    sha256 = checkpoints.checksum(tensors, text)
+    sha256 = files.checksum(tensors, text)
     path.write_bytes(safetensors.torch.save(tensors, metadata={"d2lmini": text, "sha256": sha256}))
     both_loads(path)
 
@@ -278,7 +282,7 @@ FUZZ = [
     (fuzz_perplexity, (st.floats(0), st.integers(-2, 99)), (ValueError,)),
     (fuzz_evaluate, (models, ids, sizes, sizes), (TypeError, ValueError)),
     (fuzz_baselines, (ids, ids, sizes), (TypeError, ValueError)),
-    (fuzz_train, (st.integers(0, 2), samplers, ids, epochs, numbers, st.none() | numbers, st.none() | ids,
+    (fuzz_train, (st.integers(0, 1), samplers, ids, epochs, numbers, st.none() | numbers, st.none() | ids,
                   st.lists(mostly(st.text("abc", min_size=1), st.text()), max_size=1), mostly(epochs, sizes)),
      (TypeError, ValueError, TrainingDiverged)),
     (fuzz_history, (st.lists(perplexities, max_size=4), st.dictionaries(st.integers(1, 9), perplexities, max_size=3),
@@ -289,8 +293,11 @@ FUZZ = [
                         st.none() | st.sampled_from(ENTRIES),
                         values), (ValueError,)),
     (fuzz_command_line, (st.lists(st.sampled_from(FLAGS) | st.text(max_size=5) | st.integers().map(str), max_size=4),),
-     (SystemExit,)),
+     (SystemExit, ValueError)),
 ]  # fmt: skip
+
+
+NEVER_RIGHT = (fuzz_bytes, fuzz_changed_bytes, fuzz_description)  # hardly a random file is one of ours
 
 
 def fuzz(function, strategies, errors, cases, folder):
@@ -316,7 +323,8 @@ def fuzz(function, strategies, errors, cases, folder):
 
 @pytest.mark.parametrize(("function", "strategies", "errors"), FUZZ, ids=lambda value: getattr(value, "__name__", ""))
 def test_some_cases(function, strategies, errors, tmp_path):
-    fuzz(function, strategies, errors, 5 if function is fuzz_history else 50, tmp_path)
+    cases, failed = fuzz(function, strategies, errors, 5 if function is fuzz_history else 50, tmp_path)
+    assert failed < cases or function in NEVER_RIGHT
 
 
 @pytest.mark.slow
@@ -325,7 +333,7 @@ def test_ten_thousand_cases(tmp_path):
     for function, strategies, errors in FUZZ:
         cases, failed = fuzz(function, strategies, errors, 60 if function is fuzz_history else 600, tmp_path)
         print(f"{function.__name__}: {cases} cases, {failed} of them ended in a documented error")
-        assert failed < cases or function in (fuzz_bytes, fuzz_changed_bytes)  # some input is right
+        assert failed < cases or function in NEVER_RIGHT  # some input is right
         total += cases
     print(f"{total} cases")
     assert total >= 10_000
@@ -334,4 +342,4 @@ def test_ten_thousand_cases(tmp_path):
 @pytest.mark.parametrize("temperature", [1e-320, 1e-40, 1e-8])
 def test_found_by_fuzzing_the_smallest_temperatures_write_what_predict_writes(temperature):
     for model in MODELS:
-        assert samples("ab", 2, 5, model, VOCAB, temperature) == [predict("ab", 5, model, VOCAB)] * 2
+        assert samples(model, VOCAB, "ab", 5, 2, temperature) == [predict(model, VOCAB, "ab", 5)] * 2

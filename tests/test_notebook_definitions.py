@@ -19,7 +19,7 @@ import torch
 
 import d2lmini
 from d2lmini import bptt
-from d2lmini.batches import _Batches
+from d2lmini.batches import Batches
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 
@@ -121,7 +121,7 @@ def random_sizes():
 
 def compare_Batches(mine):
     for length, *sizes in random_sizes():
-        a, b = mine(torch.arange(length), *sizes, seed=length), _Batches(torch.arange(length), *sizes, seed=length)
+        a, b = mine(torch.arange(length), *sizes, seed=length), Batches(torch.arange(length), *sizes, seed=length)
         assert (len(a), a.tokens_used, a.tokens_dropped) == (len(b), b.tokens_used, b.tokens_dropped)
 
 
@@ -129,7 +129,8 @@ def same_batches(mine, theirs):
     assert mine.carries_state is theirs.carries_state
     for length, *sizes in random_sizes():
         a, b = mine(torch.arange(length), *sizes, seed=length), theirs(torch.arange(length), *sizes, seed=length)
-        for _ in range(3):  # epochs: each has another offset
+        for epoch in (1, 2, 3):  # each has another offset
+            a.epoch = b.epoch = epoch
             pairs, pairs_ = list(a), list(b)
             assert len(pairs) == len(pairs_) == len(a) == len(b)
             for (X, Y), (X_, Y_) in zip(pairs, pairs_):
@@ -162,7 +163,7 @@ def compare_one_hot(mine):
 
 def compare_get_params(mine):
     for sizes in [(28, 16), (2, 1), (5, 40)]:
-        for options in [{}, {"seed": 3}, {"orthogonal": True}, {"seed": 4, "orthogonal": True}]:
+        for options in [{}, {"seed": 3}, {"orthogonal": True}, {"seed": 4, "input_std": 1.0, "orthogonal": True}]:
             params, params_ = mine(*sizes, **options), d2lmini.get_params(*sizes, **options)
             assert len(params) == len(params_) == 5
             for param, param_ in zip(params, params_):
@@ -176,7 +177,7 @@ def small_run(batches_class, seed, vocab_size=6, **sizes):
     """A small model and minibatches of random text; equal seeds give equal ones."""
     rng = torch.Generator().manual_seed(seed)
     tokens = torch.randint(vocab_size, (157,), generator=rng)
-    model = d2lmini.RNNModelScratch(vocab_size, 7, seed=seed, orthogonal=True)
+    model = d2lmini.RNNModelScratch(vocab_size, 7, seed=seed, input_std=0.3, orthogonal=True)
     return model, batches_class(tokens, 3, 5, seed=seed), torch.randint(vocab_size, (61,), generator=rng)
 
 
@@ -187,7 +188,7 @@ def compare_perplexity(mine):
 
 def compare_detach(mine):
     H, C = torch.ones(2, 3, requires_grad=True) * 2, torch.ones(2, 3, requires_grad=True) * 3
-    for state in [H, (H,), (H, C)]:
+    for state in [(H,), (H, C)]:
         result, result_ = mine(state), d2lmini.training.detach(state)
         assert type(result) is type(result_)
         for a, b in zip(result, result_):
@@ -214,8 +215,9 @@ def compare_evaluate(mine):
 def compare_train(mine):
     for batches_class, epochs, every in [(d2lmini.SequentialBatches, 7, 3), (d2lmini.RandomBatches, 4, 2)]:
         (a, batches, held_out), (b, batches_, _) = small_run(batches_class, 4), small_run(batches_class, 4)
-        history = mine(a, batches, epochs, 0.5, held_out=held_out, every=every)
-        history_ = d2lmini.train(b, batches_, epochs, 0.5, held_out=held_out, every=every)
+        watch = d2lmini.Watch(held_out, every=every)
+        history = mine(a, batches, epochs, 0.5, watch=watch)
+        history_ = d2lmini.train(b, batches_, epochs, 0.5, watch=watch)
         assert history.train_ppl == history_.train_ppl and history.held_out_ppl == history_.held_out_ppl
         assert history.baselines == history_.baselines and len(history.speeds) == epochs
 
@@ -282,13 +284,18 @@ def compare_RNNModelScratch(mine):
         assert torch.equal(logits, logits_) and torch.equal(H, H_)
 
 
+def compare_time_major(mine):
+    ids = torch.arange(6).reshape(2, 3)
+    assert torch.equal(mine(ids), d2lmini.time_major(ids)) and mine(ids).tolist() == [0, 3, 1, 4, 2, 5]
+
+
 # --- 04_prediction
 
 
 def small_writer():
     """A model with opinions (its weights are large, "<unk>" the likeliest symbol of all) and its vocabulary."""
     vocab = d2lmini.Vocab(list("abcd e"))
-    model = d2lmini.RNNModelScratch(len(vocab), 6, orthogonal=True)
+    model = d2lmini.RNNModelScratch(len(vocab), 6, input_std=0.3, orthogonal=True)
     rng = torch.Generator().manual_seed(2)
     model.params = [2 * param.detach() for param in random_network(rng, len(vocab), 6)]
     model.params[4][0] = 50
@@ -299,24 +306,24 @@ def compare_generate(mine):
     model, vocab = small_writer()
     for choose in (lambda scores: scores.argmax(dim=1), lambda scores: scores.topk(2, dim=1).indices[:, 1]):
         for prefix in ("a", "bad cab "):
-            expected = d2lmini.generate.generate(prefix, 40, model, vocab, choose)[0]
-            assert mine(prefix, 40, model, vocab, choose) == expected and "<unk>" not in expected
+            expected = d2lmini.generate.generate(model, vocab, prefix, 40, choose)[0]
+            assert mine(model, vocab, prefix, 40, choose) == expected and "<unk>" not in expected
 
 
 def compare_predict(mine):
     model, vocab = small_writer()
     for prefix, num_preds in [("a", 1), ("bad cab ", 50)]:
-        assert mine(prefix, num_preds, model, vocab) == d2lmini.predict(prefix, num_preds, model, vocab)
+        assert mine(model, vocab, prefix, num_preds) == d2lmini.predict(model, vocab, prefix, num_preds)
 
 
 def compare_sample(mine):
     model, vocab = small_writer()
     texts = [
-        d2lmini.sample("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]
+        d2lmini.sample(model, vocab, "abc", 50, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]
     ]
     assert len(set(texts)) == 3
-    assert texts == [mine("abc", 50, model, vocab, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]]
-    assert mine("abc", 50, model, vocab) == texts[0]
+    assert texts == [mine(model, vocab, "abc", 50, temperature, seed) for temperature, seed in [(1, 0), (1, 7), (4, 0)]]
+    assert mine(model, vocab, "abc", 50) == texts[0]
 
 
 # --- 05_gradient_clipping
@@ -347,14 +354,16 @@ def compare_clip_gradients(mine):
     for size in (0.01, 1.0, 100.0):
         for theta in (0.5, 1, 40):
             ours, theirs = with_gradients(size)
-            assert mine(ours, theta) == pytest.approx(d2lmini.clip_gradients(theirs, theta), rel=1e-5)
+            assert mine(ours, theta) == pytest.approx(float(d2lmini.clip_gradients(theirs, theta)), rel=1e-5)
             for a, b in zip(ours, theirs):
                 assert torch.allclose(a.grad, b.grad, rtol=1e-5, atol=0)
 
 
 def random_minibatches():
     """Sizes down to one, each with time-major ids, a state and float64 parameters, as NumPy arrays."""
-    for seed, (vocab_size, num_hiddens, batch_size, num_steps) in enumerate([(7, 5, 3, 6), (2, 1, 1, 1), (9, 4, 1, 8)]):
+    for seed, (vocab_size, num_hiddens, batch_size, num_steps) in enumerate(
+        [(7, 5, 3, 6), (2, 1, 1, 1), (9, 4, 12, 8)]
+    ):
         rng = np.random.default_rng(seed)
         shapes = [
             (vocab_size, num_hiddens),
@@ -377,17 +386,23 @@ def compare_softmax_gradient(mine):
         np.testing.assert_allclose(mine(logits, ids), bptt.softmax_gradient(logits, ids), rtol=1e-12, atol=1e-15)
 
 
+def tensors(*arrays):
+    return [torch.from_numpy(array) for array in arrays]
+
+
 def compare_numpy_forward(mine):
     for _, ids, H, params in random_minibatches():
-        for ours, theirs in zip(mine(ids, H, params), bptt.numpy_forward(ids, H, params, bptt.Buffers(np.empty))):
-            np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-14)
+        theirs = bptt.forward(*tensors(ids, H), tensors(*params))
+        for a, b in zip(mine(ids, H, params), theirs, strict=True):
+            np.testing.assert_allclose(a, b.numpy(), rtol=1e-12, atol=1e-14)
 
 
 def compare_numpy_backward(mine):
     for rng, ids, H, params in random_minibatches():
-        logits, states = bptt.numpy_forward(ids, H, params, bptt.Buffers(np.empty))
+        logits, states = bptt.forward(*tensors(ids, H), tensors(*params))
         d_logits, d_H = rng.normal(size=logits.shape), rng.normal(size=H.shape)
-        grads, d_H_before = mine(d_logits, d_H, ids, states, params)
-        theirs, theirs_before = bptt.numpy_backward(d_logits, d_H, ids, states, params, bptt.Buffers(np.empty))
+        grads, d_H_before = mine(d_logits, d_H, ids, states.numpy(), params)
+        theirs, dZ = bptt.backward(*tensors(d_logits, d_H, ids), states, tensors(*params))
+        theirs_before = dZ[0].numpy() @ params[1].T
         for a, b in zip([*grads, d_H_before], [*theirs, theirs_before], strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)

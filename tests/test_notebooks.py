@@ -1,6 +1,6 @@
 """The notebooks as they are saved, and the proof that their regression test notices what it must.
 
-That the outputs can be computed again is nbval's part (pyproject.toml); what it does not see is checked here.
+That the outputs can be computed again is nbval's part (tests/all); what it does not see is checked here.
 """
 
 import ast
@@ -27,7 +27,7 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-TAGS = {"nbval-ignore-output", "raises-exception"}
+TAGS = {"nbval-ignore-output", "raises-exception", "remove-cell"}
 
 
 def prints(source):
@@ -51,7 +51,7 @@ def problems(notebook):
         tags = set(cell.metadata.get("tags", []))
         if cell.execution_count != number:
             found.append(f"{cell.id}: executed as {cell.execution_count}, but it is code cell {number}: run all anew")
-        if not set(cell.metadata) <= {"tags"} or not tags <= TAGS:
+        if not set(cell.metadata) <= {"tags", "mystnb"} or not tags <= TAGS:
             found.append(f"{cell.id}: metadata that no notebook here needs: {dict(cell.metadata)}")
         if prints(cell.source) and not cell.outputs:
             found.append(f"{cell.id}: it prints or draws, but no output is saved")
@@ -133,18 +133,19 @@ def test_saved_faults_are_noticed():
 
 
 def regression(folder, *sources):
-    """Run `pytest` as this project does, on a folder with nothing but a notebook of these cells, saved as if they
-    had run without output. Returns (exit code, what pytest printed)."""
+    """Run `pytest @tests/all` as this project does, on a folder with nothing but a notebook of these cells, saved as if
+    they had run without output. Returns (exit code, what pytest printed)."""
     (folder / "tests").mkdir()
     (folder / "notebooks").mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
-    shutil.copy(ROOT / "tests/conftest.py", folder / "tests")
+    for name in "conftest.py", "all":
+        shutil.copy(ROOT / "tests" / name, folder / "tests")
     notebook = tiny(*sources, run=False)
     for number, cell in enumerate(notebook.cells, start=1):
         cell.execution_count = number
     nbformat.write(notebook, folder / "notebooks/tiny.ipynb")
     env = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "OMP_", "MKL_"))}
-    command = [sys.executable, "-m", "pytest", "--color=no"]
+    command = [sys.executable, "-m", "pytest", "@tests/all", "--color=no"]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout + done.stderr
 

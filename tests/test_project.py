@@ -4,13 +4,11 @@ import base64
 import hashlib
 import json
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
-import colab_cells
 import execute_notebooks
 import nbformat
 import pytest
@@ -60,56 +58,12 @@ def test_what_learners_install_has_lower_bounds_only():
 def test_constraints_pin_every_requirement_within_its_bounds():
     lines = (ROOT / "tests/constraints.txt").read_text(encoding="utf-8").splitlines()
     pins = [Requirement(line) for line in lines if not line.startswith("#")]
-    for name, bounds in in_pyproject("lab", "tests").items():
+    for name, bounds in in_pyproject("lab", "tests", "site").items():
         found = [pin for pin in pins if canonicalize_name(pin.name) == name]
         assert found, f"{name} is not pinned"
         for pin in found:
             (version,) = [specifier.version for specifier in pin.specifier]
             assert Requirement(f"x{bounds}").specifier.contains(version), f"{pin} is not {bounds}"
-
-
-# One address.
-
-
-def copy_of_the_project(folder):
-    """pyproject.toml, README.md and the notebooks, to be changed."""
-    for name in "pyproject.toml", "README.md":
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "notebooks", folder / "notebooks", ignore=shutil.ignore_patterns(".*"))
-    return folder
-
-
-def test_badges_and_set_up_cells_name_the_one_address():
-    for path in NOTEBOOKS:
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"][:2]
-        cells[1]["execution_count"] = None
-        assert cells == colab_cells.top_cells(colab_cells.repository(), path.name), (
-            f"{path.name}: run python tests/colab_cells.py"
-        )
-    for found in re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]*\w)", README):
-        assert found == colab_cells.repository(), f"README.md names {found}: run python tests/colab_cells.py"
-
-
-def test_rewriting_changes_no_byte_until_the_address_changes(tmp_path):
-    root = copy_of_the_project(tmp_path)
-    old, new = colab_cells.repository(), "someone-else/my.rnn_course"
-    before = {path: path.read_bytes() for path in sorted(root.rglob("*.*"))}
-    for path in (root / "notebooks").glob("*.ipynb"):
-        colab_cells.rewrite(path, root)
-    assert {path: path.read_bytes() for path in sorted(root.rglob("*.*"))} == before
-
-    colab_cells.move(new, root)
-    for path in (root / "notebooks").glob("*.ipynb"):
-        colab_cells.rewrite(path, root)
-    for path, content in before.items():
-        if path.suffix in (".ipynb", ".toml", ".md"):
-            assert path.read_bytes() == content.replace(old.encode(), new.encode()) != content, path.name
-
-
-def test_an_address_that_is_none_is_refused():
-    command = [sys.executable, ROOT / "tests/colab_cells.py", "my-fork"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode != 0 and "not a repository's address: my-fork" in done.stderr
 
 
 # The README.
@@ -130,7 +84,7 @@ def test_readme_promises_the_reading_time_of_each_notebook():
 
 
 def test_the_readmes_figure_and_samples_come_from_the_notebook():
-    advice = "run python tests/execute_notebooks.py 06_training"
+    advice = "run python tests/tools/execute_notebooks.py 06_training"
     notebook, figure_id, samples_id = execute_notebooks.README_SHOWS
     outputs = {cell.id: cell.get("outputs") for cell in nbformat.read(ROOT / "notebooks" / notebook, 4).cells}
     figure = execute_notebooks.README_PICTURE
@@ -167,6 +121,9 @@ def test_the_chapter_is_the_one_described_and_ships_in_the_wheel(tmp_path):
         assert archive.read("d2lmini/data/time_machine_ch1.txt") == chapter
         names = archive.namelist()
     assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("d2lmini/**/*.py")} <= set(names)
+    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb")} <= {
+        name.removeprefix("d2lmini/") for name in names
+    }
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if not name.startswith("d2lmini")], "only the package belongs in site-packages"
 
@@ -200,7 +157,7 @@ def test_the_whole_book_is_not_in_the_repository():
 
 @pytest.mark.slow
 def test_the_lower_bounds_work():
-    done = subprocess.run([sys.executable, ROOT / "tests/oldest.py"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, ROOT / "tests/tools/oldest.py"], capture_output=True, text=True)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,6 +1,8 @@
-"""Each entry of the symptom guide (notebook 09): the cause produces the symptom, and what to try cures it."""
+"""Each entry of the symptom guide (notebooks/symptoms.md): the cause produces the symptom, and what to try cures it."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,8 +27,18 @@ from d2lmini import (
 )
 from d2lmini.training import detach
 
+ROOT = Path(__file__).parents[1]
+ENTRIES = re.findall("^### (.+)$", (ROOT / "notebooks/symptoms.md").read_text(encoding="utf-8"), re.MULTILINE)
+TESTED = set()
+
 TRAIN, HELD_OUT, VOCAB = load_corpus(num_train=3000)
 HELD_OUT = HELD_OUT[:1500]
+
+
+def entry(heading):
+    """Say which entry of the guide a test is about."""
+    TESTED.add(heading)
+    return lambda test: test
 
 
 def data(tokens=TRAIN):
@@ -55,6 +67,7 @@ class MixedAxes:
             yield X, Y.reshape(Y.shape[1], Y.shape[0]).T  # so that Y.T.reshape(-1) is what Y.reshape(-1) was
 
 
+@entry("The perplexity falls to the unigram line and stays there")
 def test_stuck_at_the_unigram_line():
     unigram = baselines(TRAIN, TRAIN, len(VOCAB))["unigram"]
     wrong, right = network(), network()
@@ -64,6 +77,7 @@ def test_stuck_at_the_unigram_line():
     assert evaluate(wrong, HELD_OUT) > 0.95 * unigram
 
 
+@entry("The model generates only spaces")
 def test_writes_only_spaces(trained):
     wrong, early = network(), network(orthogonal=False)
     for _ in range(8):
@@ -74,6 +88,7 @@ def test_writes_only_spaces(trained):
     assert predict("time", 20, trained, VOCAB).split() != ["time"]
 
 
+@entry('"Trying to backward through the graph a second time"')
 def test_backward_through_the_graph_a_second_time():
     def two_minibatches(cut):
         model = network()
@@ -87,6 +102,7 @@ def test_backward_through_the_graph_a_second_time():
     two_minibatches(detach)
 
 
+@entry("The loss is nan or inf, and training stops with `TrainingDiverged`")
 def test_loss_is_not_a_number():
     def run(theta, lr):
         torch.manual_seed(0)
@@ -98,6 +114,7 @@ def test_loss_is_not_a_number():
     assert run(theta=1, lr=1) < 28
 
 
+@entry('"the state has 16 rows, but X has 3"')
 def test_state_and_minibatch_of_different_sizes():
     model, X = network(), TRAIN[:30].reshape(3, 10)
     with pytest.raises(ValueError, match="the state has 16 rows, but X has 3: begin with begin_state"):
@@ -105,6 +122,7 @@ def test_state_and_minibatch_of_different_sizes():
     assert model(X, model.begin_state(3))[0].shape == (30, len(VOCAB))
 
 
+@entry('"the state has 16 rows, but X has 3"')
 def test_state_of_the_last_smaller_minibatch():
     """A learner's own loader that does not drop the rest."""
     model, state = network(), None
@@ -113,6 +131,7 @@ def test_state_of_the_last_smaller_minibatch():
             _, state = model(X, state or model.begin_state(len(X)))
 
 
+@entry('"X is on cpu, but the model is on cuda:0"')
 def test_model_and_minibatch_on_different_devices():
     model, X = network(), TRAIN[:30].reshape(3, 10)
     with pytest.raises(ValueError, match=r"X is on meta, but the model is on cpu: move it with X\.to\('cpu'\)"):
@@ -125,6 +144,7 @@ def loop_length(text):
     return next((n for n in range(1, 31) if end[n:] == end[:-n]), 60)
 
 
+@entry("The model repeats one character, or the same words, without end")
 def test_greedy_text_goes_round_in_circles(trained):
     assert loop_length(predict("time traveller", 300, trained, VOCAB)) <= 30
     for seed in range(3):
@@ -139,6 +159,7 @@ def memorised():
     return model, train(model, data(TRAIN[:600]), 70, lr=1, held_out=HELD_OUT, every=10)
 
 
+@entry("The held-out perplexity rises while the training perplexity still falls")
 def test_held_out_perplexity_rises_while_training_falls(memorised, trained):
     _, history = memorised
     best = min(history.held_out_ppl, key=history.held_out_ppl.get)
@@ -147,6 +168,7 @@ def test_held_out_perplexity_rises_while_training_falls(memorised, trained):
     assert evaluate(trained, HELD_OUT) < history.held_out_ppl[best]  # five times the text, and fewer steps
 
 
+@entry("The perplexity is far above the size of the vocabulary")
 def test_far_above_the_vocabulary_size(memorised, trained):
     assert evaluate(memorised[0], HELD_OUT) > len(VOCAB)  # learnt by heart: sure, and wrong
     other_vocab = Vocab(sorted(VOCAB.idx_to_token[1:], reverse=True))
@@ -154,6 +176,7 @@ def test_far_above_the_vocabulary_size(memorised, trained):
     assert evaluate(trained, mixed_up) > 2 * len(VOCAB) > 2 * evaluate(trained, HELD_OUT)
 
 
+@entry('"a minibatch of 32 x 35 needs 1121 tokens"')
 @pytest.mark.parametrize("sampler", [SequentialBatches, RandomBatches])
 def test_a_minibatch_needs_more_tokens_than_the_text(sampler):
     with pytest.raises(ValueError, match=r"a minibatch of 32 x 35 needs 1121 tokens.*the text has 1120"):
@@ -161,12 +184,16 @@ def test_a_minibatch_needs_more_tokens_than_the_text(sampler):
     assert len(sampler(TRAIN[:1121], 32, 35)) == 1
 
 
+@entry("\"the prefix 'Time!' has characters that the model has never seen\"")
 def test_a_prefix_with_unknown_characters(trained):
-    with pytest.raises(ValueError, match=r"never seen: \['!', 'T'\].*normalise"):
+    with pytest.raises(
+        ValueError, match=r"the prefix 'Time!' has characters that the model has never seen: \['!', 'T'\].*normalise"
+    ):
         predict("Time!", 5, trained, VOCAB)
     assert predict(normalise("Time!"), 5, trained, VOCAB).startswith("time")
 
 
+@entry("Every epoch takes longer than the last, or the memory fills up")
 def test_slower_and_slower_without_detach():
     """Keeping one graph for the whole epoch hides the message, and each step costs more than the last."""
 
@@ -190,3 +217,7 @@ def test_slower_and_slower_without_detach():
     with_detach, without = sizes.values()
     assert len(set(with_detach)) <= 2 and without == sorted(set(without)) and without[-1] > 5 * with_detach[-1]
     assert math.isfinite(loss.item())
+
+
+def test_every_entry_of_the_guide_has_its_test_and_no_test_is_about_another():
+    assert sorted(TESTED) == sorted(ENTRIES)

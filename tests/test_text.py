@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -89,12 +90,62 @@ def test_vocab_takes_lines_and_reserved_tokens():
     assert vocab.to_tokens(torch.tensor([[2, 3]])) == [["a", "b"]]
 
 
-def test_vocab_refuses_a_str_and_a_wrong_id():
-    with pytest.raises(TypeError, match="tokenize"):
-        Vocab("a text")
-    for index in (-1, 3):
-        with pytest.raises(IndexError, match=r"ids run from 0 to 2"):
-            Vocab(["a", "b"]).to_tokens(index)
+def test_equally_frequent_tokens_come_in_the_order_of_the_text():
+    assert Vocab(list("cabcab")).idx_to_token == ["<unk>", "c", "a", "b"]
+
+
+@pytest.mark.parametrize("reserved", [["<unk>"], ["<pad>", "<unk>"], ["<pad>", "<pad>"]])
+def test_reserving_unk_or_a_token_twice_changes_nothing(reserved):
+    vocab = Vocab(list("abca"), reserved_tokens=reserved)
+    assert vocab.idx_to_token == [*vocab.reserved_tokens, "a", "b", "c"]
+    assert vocab.reserved_tokens == (["<unk>", "<pad>"] if "<pad>" in reserved else ["<unk>"])
+    assert vocab[vocab.idx_to_token] == list(range(len(vocab)))
+
+
+def test_a_tuple_is_one_token():
+    vocab = Vocab([("a", "b"), ("a", "b"), ("b", "c")])
+    assert vocab.idx_to_token == ["<unk>", ("a", "b"), ("b", "c")]
+    assert ("a", "b") in vocab and vocab["a", "b"] == 1 and vocab["b", "a"] == 0
+    assert vocab[[("b", "c"), ("a", "b")]] == [2, 1]
+    assert Vocab([[("a", "b")], [("a", "b")]]).token_freqs == [(("a", "b"), 2)]
+
+
+@pytest.mark.parametrize("make", [iter, tuple, np.array, lambda lines: (line for line in lines)])
+def test_tokens_or_lines_of_them_may_come_from_any_iterable(make):
+    assert Vocab(make(list("abab"))).idx_to_token == ["<unk>", "a", "b"]
+    assert Vocab(make(list("abab")))[np.array(["b"])[0]] == 2
+    if make is not np.array:
+        assert Vocab(make([["b", "a"], ["a"]])).token_freqs == [("a", 2), ("b", 1)]
+
+
+@pytest.mark.parametrize("bad", ["a text", b"a text", torch.tensor([1, 2])])
+def test_what_is_no_list_of_tokens_is_refused(bad):
+    with pytest.raises(TypeError, match=r"^tokens must be a list of tokens, not a .*tokenize"):
+        Vocab(bad)
+    with pytest.raises(TypeError, match=r"^reserved_tokens must be a list of tokens, not a "):
+        Vocab(["a"], reserved_tokens=bad)
+
+
+@pytest.mark.parametrize(
+    "bad", [torch.tensor([1]), torch.tensor(1), np.array(["a"]), np.int64(1), iter("ab"), {"a"}, None, 1.0]
+)
+def test_what_can_be_no_token_is_not_looked_up(bad):
+    with pytest.raises(TypeError, match=r"takes a token or a list of tokens, not a .*to_tokens"):
+        Vocab(["a", "b"])[bad]
+    with pytest.raises(TypeError, match=r"takes a token or a list of tokens"):
+        Vocab(["a", "b"])[["a", bad]]
+
+
+def test_to_tokens_takes_ids_only():
+    vocab = Vocab(["a", "b"])
+    assert vocab.to_tokens(0) == "<unk>" and vocab.to_tokens(np.int16(2)) == "b"
+    assert vocab.to_tokens((1, [2])) == ["a", ["b"]] and vocab.to_tokens(np.array([2, 1])) == ["b", "a"]
+    for bad in (-1, 3, [0, 3]):
+        with pytest.raises(IndexError, match=r"^id (-1|3) isn't in the vocabulary: ids run from 0 to 2\."):
+            vocab.to_tokens(bad)
+    for bad in ("a", 1.0, True, None, torch.tensor([1.0])):
+        with pytest.raises(TypeError, match="an id must be an integer"):
+            vocab.to_tokens(bad)
 
 
 @given(st.integers(1, 16_555))
@@ -107,7 +158,17 @@ def test_train_and_held_out_parts_never_overlap(num_train):
     assert vocab.to_tokens(held_out) == known
 
 
-@pytest.mark.parametrize("num_train", [0, -1, 16_556])
-def test_load_corpus_names_the_limits(num_train):
-    with pytest.raises(ValueError, match=rf"{num_train}.*16555"):
+def test_load_corpus_takes_10_000_characters_of_the_text_and_form_that_it_is_given():
+    train, held_out, vocab = load_corpus()
+    assert (len(train), len(held_out), len(vocab)) == (10_000, 6_555, 28)
+    assert train.dtype == held_out.dtype == torch.int64
+    train, held_out, vocab = load_corpus("A, b!\nc", "characters", 5)
+    assert "".join(vocab.to_tokens(train)) == "a, b!"
+    assert vocab.to_tokens(held_out) == [" ", "<unk>"]
+
+
+@pytest.mark.parametrize(("num_train", "error"), [(0, ValueError), (-1, ValueError), (16_556, ValueError),
+                                                  (1e4, TypeError), (None, TypeError), (True, TypeError)])  # fmt: skip
+def test_load_corpus_names_the_limits(num_train, error):
+    with pytest.raises(error, match=rf"num_train .*{num_train}" if error is TypeError else rf"{num_train}.*1 to 16555"):
         load_corpus(num_train=num_train)

@@ -39,6 +39,12 @@ def test_utf_16_of_either_byte_order(file):
     assert read_text(file(b"\xfe\xff" + TEXT.encode("utf-16-be"))) == TEXT
 
 
+@pytest.mark.parametrize(("mark", "code"), [(b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")])
+def test_utf_16_that_is_cut_in_a_character_ends_in_a_replacement(file, mark, code):
+    whole = "one 😀".encode(code)
+    assert read_text(file(mark + whole[:-1])) == read_text(file(mark + whole[:-2])) == "one \ufffd"
+
+
 def test_latin_1(file):
     text = "für Änderungen, déjà vu: ÿ£½\n"
     assert read_text(file(text.encode("latin-1"))) == text
@@ -143,6 +149,19 @@ def test_links(tmp_path):
     (tmp_path / "text").write_text("a text")
     (tmp_path / "link").symlink_to(tmp_path / "text")
     assert read_text(tmp_path / "link") == "a text"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_or_a_device_is_refused_at_once(tmp_path, linked):
+    os.mkfifo(tmp_path / "pipe")  # nobody writes into it: reading it would wait for ever
+    for special in (tmp_path / "pipe", Path("/dev/zero")):
+        path = special
+        if linked:
+            path = tmp_path / f"{special.name} link"
+            path.symlink_to(special)
+        with pytest.raises(OSError, match=r"isn't a regular file: choose a plain \.txt file"):
+            read_text(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="this user may read everything")

@@ -210,3 +210,56 @@ backward_through_time = Check(
     },
     about={"IndexError": "Did you read dZ[t + 1] at the last step? Nothing comes from later there."},
 )  # fmt: skip
+
+
+def weight_gradient(dZ, H, H_first, *, before="shifted", order="right", reduce="sum", steps=slice(None)):
+    """The gradient of a matrix that is used at every step, with places to go wrong."""
+    states = {
+        "shifted": np.concatenate([H_first[None], H[:-1]]),
+        "same": H,
+        "zero": np.concatenate([0 * H_first[None], H[:-1]]),
+        "next": np.concatenate([H[1:], H_first[None]]),
+    }[before]
+    parts = np.stack([h.T @ dz if order == "right" else dz.T @ h for h, dz in zip(states, dZ)])[steps]
+    return {"sum": parts.sum(0), "mean": parts.mean(0), "last": parts[-1] if len(parts) else 0 * dZ[0].T @ dZ[0]}[
+        reduce
+    ]
+
+
+def reference_recurrent_gradient(dZ, H, H_first):
+    """Autograd: W_hh is a leaf, and the loss weighs each step's product with dZ."""
+    dZ, H, H_first = (torch.tensor(a, dtype=torch.float64) for a in (dZ, H, H_first))
+    W_hh = torch.zeros(H.shape[2], H.shape[2], dtype=torch.float64, requires_grad=True)
+    loss = sum(((before @ W_hh) * dz).sum() for before, dz in zip([H_first, *H], dZ))
+    return torch.autograd.grad(loss, W_hh)[0].numpy()
+
+
+def steps_of_states(rng, num_steps, batch_size, num_hiddens):
+    dZ, Z = (normal(rng, num_steps, batch_size, num_hiddens).double().numpy() for _ in range(2))
+    return dZ, np.tanh(Z), np.tanh(normal(rng, batch_size, num_hiddens).double().numpy())
+
+
+recurrent_gradient = Check(
+    "recurrent_gradient",
+    reference_recurrent_gradient,
+    lambda rng: [
+        ("one step, a batch of 2, 3 hidden units", steps_of_states(rng, 1, 2, 3)),
+        ("two steps, a batch of 1, 3 hidden units", steps_of_states(rng, 2, 1, 3)),
+        ("5 steps, a batch of 3, 4 hidden units", steps_of_states(rng, 5, 3, 4)),
+        ("20 steps, a batch of 2, 3 hidden units", steps_of_states(rng, 20, 2, 3)),
+        ("3 steps, a batch of 50, 6 hidden units", steps_of_states(rng, 3, 50, 6)),
+    ],
+    weight_gradient,
+    {
+        "Did you pair dZ with the state of the same step? Z was made from the state before it.": {"before": "same"},
+        "Did you forget H_first? It is the state before the first step.": [
+            {"before": "zero"},
+            {"steps": slice(1, None)},
+        ],
+        "Did you pair dZ with the state of the next step?": {"before": "next"},
+        "Did you swap the factors? The state's transpose comes first.": {"order": "swapped"},
+        "Did you take the mean over the steps? The gradients of all uses add up.": {"reduce": "mean"},
+        "Did you keep the last step only? The gradients of all uses add up.": {"reduce": "last"},
+        "Did you leave out the last step?": {"steps": slice(None, -1)},
+    },
+)  # fmt: skip

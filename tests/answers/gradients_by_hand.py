@@ -342,3 +342,40 @@ wrong("backward_through_time", "Did you forget to transpose W_hh?", "Did you for
 wrong("backward_through_time", "Does the loop run forwards?", "Did you apply tanh a second time?")(
     lambda dH, H, W_hh: through_time(order=list)(dH, np.tanh(H), W_hh)
 )
+
+
+# --- recurrent_gradient ---
+
+
+@right("recurrent_gradient")
+def _(dZ, H, H_first):
+    H_before = np.concatenate([H_first[None], H[:-1]])
+    return sum(h.T @ dz for h, dz in zip(H_before, dZ))
+
+
+@right("recurrent_gradient")
+def _(dZ, H, H_first):
+    total = H_first.T @ dZ[0]
+    for t in range(1, len(H)):
+        total = total + np.einsum("bi,bj->ij", H[t - 1], dZ[t])
+    return total
+
+
+def shifted(pair):
+    """Answers that pair each step's gradient with a state, and add up the products."""
+    return lambda dZ, H, H_first: sum(pair(dZ, H, H_first, t) for t in range(len(dZ)))
+
+
+wrong("recurrent_gradient", "Did you pair dZ with the state of the same step? Z was made from the state before it.")(
+    shifted(lambda dZ, H, H_first, t: H[t].T @ dZ[t])
+)
+
+
+wrong("recurrent_gradient", "Did you swap the factors? The state's transpose comes first.")(
+    shifted(lambda dZ, H, H_first, t: dZ[t].T @ (H[t - 1] if t else H_first))
+)
+
+
+wrong("recurrent_gradient", "Did you forget H_first? It is the state before the first step.")(
+    shifted(lambda dZ, H, H_first, t: H[t - 1].T @ dZ[t] if t else 0 * H_first.T @ dZ[0])
+)

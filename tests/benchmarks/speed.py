@@ -1,23 +1,27 @@
-"""How fast each version of the model trains and writes on this machine.
+"""How fast each version of the model trains and generates on this machine.
 
-    python tests/benchmarks/speed.py                  the tables (about five minutes)
-    python tests/benchmarks/speed.py --json FILE      and the same numbers for machines
+    python tests/benchmarks/speed.py                      everything (about ten minutes)
+    python tests/benchmarks/speed.py training neighbour   some parts only
+    python tests/benchmarks/speed.py --json FILE          the numbers for machines, too
 
-Every figure is a median over rounds in which all contenders take turns, each after a warm-up, so that a slow minute
-of the machine hits them alike; the spread is the middle half of the rounds. Nothing else should be running. All
-train float32 on the course's 10,000 letters: 512 hidden units, minibatches of 32 x 35, 28 symbols.
+The contenders take turns, so a slow minute of the machine hits them alike, and every ratio is a median over the
+rounds. When the rounds differ too much, the machine wasn't quiet: this is said, and the part is measured again.
+All train float32 with 512 hidden units, 28 tokens and minibatches of 32 x 35, except for the sweep.
 """
 
 import argparse
 import json
+import os
 import platform
 import re
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -26,24 +30,33 @@ from torch.nn import functional as F
 
 from d2lmini import (
     RNNModel,
-    RNNModelNumPy,
+    RNNModelByHand,
     RNNModelScratch,
-    RNNModelTorch,
     SequentialBatches,
     load_corpus,
     predict,
     samples,
+    time_major,
+    train,
     train_epoch,
 )
-from d2lmini.bptt import one_torch_thread
+from d2lmini.threads import Pace
 
 TOKENS, _, VOCAB = load_corpus()
 SIZES = {"vocab_size": len(VOCAB), "num_hiddens": 512, "batch_size": 32, "num_steps": 35}
-BEST_LR = 2.0  # see best_model
+SWEEP = {
+    "num_hiddens": (128, 256, 1024), "batch_size": (1, 4, 8, 16, 128),
+    "num_steps": (10, 70, 140), "vocab_size": (1000, 5000),
+}  # fmt: skip
+QUIET = 0.15  # the middle half of the rounds may spread this far, as a share of the median
+NEIGHBOUR = [sys.executable, "-c", "while True: pass"]
+
+
+# --- the contenders
 
 
 def source_rnn(inputs, state, params):
-    """The forward pass as the sources write it: the output product inside the loop."""
+    """The forward pass as in the book: all products inside the loop."""
     W_xh, W_hh, b_h, W_hq, b_q = params
     (H,) = state
     outputs = []
@@ -53,8 +66,8 @@ def source_rnn(inputs, state, params):
     return torch.cat(outputs), (H,)
 
 
-def source_predict(prefix, num_preds, model):
-    """Greedy continuation as the sources write it: one character a call, one-hot, autograd recording."""
+def source_predict(model, prefix, num_preds):
+    """Greedy continuation as in the book: one character a call, one-hot, autograd recording."""
     state, ids = model.begin_state(1), [VOCAB[prefix[0]]]
     for step in range(len(prefix) - 1 + num_preds):
         X = F.one_hot(torch.tensor([[ids[-1]]]).T, len(VOCAB)).float()
@@ -68,8 +81,9 @@ def train_nn_epoch(model, optimizer, batches):
     """One epoch of nn.RNN + nn.Linear with torch's own loss, clipping and SGD."""
     state = None
     for X, Y in batches:
-        logits, state = model(X, model.begin_state(X.shape[0]) if state is None else state.detach())
-        loss = F.cross_entropy(logits, Y.T.reshape(-1))
+        state = model.begin_state(X.shape[0]) if state is None else (state[0].detach(),)
+        logits, state = model(X, state)
+        loss = F.cross_entropy(logits, time_major(Y))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -89,121 +103,178 @@ class Minibatches(list):
         self.num_tokens = number * batch_size * num_steps
 
 
-def trainers(sizes, names=("sources", "readable", "torch_by_hand", "numpy_by_hand", "nn_rnn")):
-    """{name: function that trains on the minibatches it is given}, all from the same initial weights."""
+def trainers(sizes):
+    """{name: function that trains on the minibatches it is given}."""
     V, H, lr = sizes["vocab_size"], sizes["num_hiddens"], 0.1
     models = {
         "sources": RNNModelScratch(V, H, forward_fn=source_rnn),
         "readable": RNNModelScratch(V, H),
-        "torch_by_hand": RNNModelTorch(V, H),
-        "numpy_by_hand": RNNModelNumPy(V, H),
+        "by hand": RNNModelByHand(V, H),
     }
-    run = {name: lambda batches, model=model: train_epoch(model, batches, lr) for name, model in models.items()}
-    run["numpy_by_hand"] = one_torch_thread()(run["numpy_by_hand"])
-    torch.manual_seed(0)
     layer = RNNModel(nn.RNN(V, H), V)
     optimizer = torch.optim.SGD(layer.parameters(), lr)
-    run["nn_rnn"] = lambda batches: train_nn_epoch(layer, optimizer, batches)
-    return {name: run[name] for name in names}
+    run = {name: lambda batches, model=model: train_epoch(model, batches, lr) for name, model in models.items()}
+    return run | {"nn.RNN": lambda batches: train_nn_epoch(layer, optimizer, batches)}
 
 
-def measure(contenders, rounds):
-    """{name: [seconds of each round]}: the contenders take turns, each with an unmeasured call before."""
+# --- measuring
+
+
+def take_turns(contenders, rounds):
+    """{name: [seconds of each round]}, each after an unmeasured call."""
     seconds = {name: [] for name in contenders}
     for _ in range(rounds):
-        for name, (warm_up, work) in contenders.items():
-            warm_up()
+        for name, work in contenders.items():
+            work()
             start = time.perf_counter()
             work()
             seconds[name].append(time.perf_counter() - start)
     return seconds
 
 
-def rates(amount, seconds):
-    """Median, first and third quartile of amount / seconds."""
-    values = [amount / s for s in seconds]
+def spread(values):
     low, middle, high = quantiles(values, n=4)
-    return {"median": middle, "low": low, "high": high}
+    return (high - low) / middle
 
 
-def training_rates(sizes, rounds, **options):
-    batches, warm_up = Minibatches(**sizes), Minibatches(**sizes | {"number": 2})
-    contenders = {
-        name: (lambda f=f: f(warm_up), lambda f=f: f(batches)) for name, f in trainers(sizes, **options).items()
-    }
-    return {name: rates(batches.num_tokens, s) for name, s in measure(contenders, rounds).items()}
+def measure(contenders, rounds, tries=3):
+    """take_turns, again if the machine wasn't quiet."""
+    for attempt in range(1, tries + 1):
+        seconds = take_turns(contenders, rounds)
+        widest = max(map(spread, seconds.values()))
+        if widest <= QUIET:
+            break
+        again = "measured again" if attempt < tries else "take these figures with care"
+        print(f"  the machine wasn't quiet (the middle half of the rounds spreads over {widest:.0%}): {again}")
+    return seconds
 
 
-def product_peak(rounds=15):
-    """Largest float32 rate of a matrix product here, in FLOP/s: {"torch": ..., "numpy": ...}."""
-    N, H = SIZES["batch_size"] * SIZES["num_steps"], SIZES["num_hiddens"]
-    best = {"torch": 0.0, "numpy": 0.0}
+def ratio(seconds, name, other):
+    """How many times as fast `name` is as `other`: the median over the rounds."""
+    return median(b / a for a, b in zip(seconds[name], seconds[other]))
+
+
+def show(seconds, amounts, unit, base):
+    """Print rates and ratios; returns the median rates."""
+    rates = {name: amounts[name] / median(values) for name, values in seconds.items()}
+    for name, rate in rates.items():
+        ratios = "  ".join(
+            f"{ratio(seconds, name, other) * amounts[name] / amounts[other]:5.2f} x {other}" for other in base
+        )
+        print(f"  {name:14}{rate:10,.0f} {unit}  (spread {spread(seconds[name]):4.0%})  {ratios}")
+    return rates
+
+
+# --- the parts
+
+
+def training(rounds=25):
+    """Training speed, and its share of what one large product allows."""
+    batches, N, H = Minibatches(**SIZES), SIZES["batch_size"] * SIZES["num_steps"], SIZES["num_hiddens"]
+    contenders = {name: partial(run, batches) for name, run in trainers(SIZES).items()}
+    products = {}
     for rows, columns in ((N, H), (2048, 2048)):
         A, B = torch.rand(rows, columns), torch.rand(columns, columns)
-        products = {"torch": partial(torch.matmul, A, B), "numpy": partial(np.matmul, A.numpy(), B.numpy())}
-        seconds = measure({name: (f, f) for name, f in products.items()}, rounds)
-        best = {name: max(rate, 2 * rows * columns**2 / median(seconds[name])) for name, rate in best.items()}
-    return best
+        products[f"torch {rows} x {columns}"] = 2 * rows * columns**2, partial(torch.mm, A, B)
+        products[f"NumPy {rows} x {columns}"] = 2 * rows * columns**2, partial(np.matmul, A.numpy(), B.numpy())
+    seconds = measure(contenders, rounds)
+    rates = show(seconds, dict.fromkeys(contenders, batches.num_tokens), "tokens/s", ("sources", "readable", "nn.RNN"))
+    flops = {name: work / median(take_turns({name: f}, rounds)[name]) for name, (work, f) in products.items()}
+    print("  large product: " + ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in flops.items()))
+    # W_hh and W_hq forward, back to the state, and into their gradients
+    ceiling = max(flops.values()) / (3 * 2 * (H**2 + H * SIZES["vocab_size"]))
+    print(f"  ceiling {ceiling:,.0f} tokens/s, if a step were nothing but products at the fastest of these rates:")
+    print("    " + ", ".join(f"{name} {rate / ceiling:.0%}" for name, rate in rates.items()))
+    return {"tokens/s": rates, "product FLOP/s": flops, "ceiling tokens/s": ceiling}
 
 
-def flops_per_token(vocab_size, num_hiddens, **_):
-    """Of one training step: W_hh and W_hq forward, back to the state, and into their gradients."""
-    return 3 * 2 * (num_hiddens**2 + num_hiddens * vocab_size)
+def sweep(rounds=7):
+    """Training speed when one size changes."""
+    table = {}
+    for size, values in SWEEP.items():
+        for value in values:
+            sizes = SIZES | {size: value}
+            batches = Minibatches(**sizes, number=2)
+            contenders = {name: partial(run, batches) for name, run in trainers(sizes).items()}
+            seconds = measure(contenders, rounds, tries=2)
+            slowest = min(ratio(seconds, "by hand", other) for other in contenders if other != "by hand")
+            rates = {name: batches.num_tokens / median(values) for name, values in seconds.items()}
+            table[f"{size} {value}"] = rates | {"by hand / fastest other": slowest}
+            print(
+                f"  {size:12}{value:6}  by hand {slowest:5.2f} x the fastest other   "
+                + "  ".join(f"{name} {rate:9,.0f}" for name, rate in rates.items())
+            )
+    return table
 
 
-def generation_rates(rounds, num_preds=400, prefix="time traveller"):
-    """Characters per second of greedy writing, and of 64 samples side by side."""
+def generation(rounds=15, num_preds=400, prefix="time traveller"):
+    """Characters per second of greedy continuations, and of 64 samples side by side."""
     readable = RNNModelScratch(len(VOCAB), SIZES["num_hiddens"], orthogonal=True)
-    by_torch, by_numpy = (engine(len(VOCAB), SIZES["num_hiddens"]) for engine in (RNNModelTorch, RNNModelNumPy))
-    by_torch.params = by_numpy.params = readable.params
-    write = {
-        "sources": lambda: source_predict(prefix, num_preds, readable),
-        "readable": lambda: predict(prefix, num_preds, readable, VOCAB),
-        "torch": lambda: predict(prefix, num_preds, by_torch, VOCAB),
-        "fast": lambda: predict(prefix, num_preds, by_numpy, VOCAB),
-        "batch64": lambda: samples(prefix, 64, num_preds, by_numpy, VOCAB),
+    fast = RNNModelByHand(len(VOCAB), SIZES["num_hiddens"])
+    fast.params = readable.params
+    contenders = {
+        "sources": lambda: source_predict(readable, prefix, num_preds),
+        "readable": lambda: predict(readable, VOCAB, prefix, num_preds),
+        "by hand": lambda: predict(fast, VOCAB, prefix, num_preds),
+        "64 at once": lambda: samples(fast, VOCAB, prefix, num_preds, 64),
     }
-    seconds = measure({name: (f, f) for name, f in write.items()}, rounds)
-    return {name: rates(num_preds * (64 if name == "batch64" else 1), s) for name, s in seconds.items()}
+    amounts = {name: num_preds * (64 if name == "64 at once" else 1) for name in contenders}
+    return show(measure(contenders, rounds), amounts, "characters/s", ("sources",))
 
 
-def best_model(engine):
-    """The best recipe found: an orthogonal W_hh, W_xh with standard deviation 1, and twice the learning rate."""
-    model = engine(len(VOCAB), SIZES["num_hiddens"], orthogonal=True)
-    nn.init.normal_(model.params[0], generator=torch.Generator().manual_seed(0))
-    return model
+@contextmanager
+def neighbours():
+    """One busy process for every two cores."""
+    processes = [subprocess.Popen(NEIGHBOUR) for _ in range(max(1, os.cpu_count() // 2))]
+    try:
+        time.sleep(0.5)
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
-def seconds_to(model, lr, target=1.1, max_epochs=400):
-    """Train until the training perplexity is at most `target`. Returns (seconds, epochs)."""
-    batches, start = SequentialBatches(TOKENS, SIZES["batch_size"], SIZES["num_steps"]), time.perf_counter()
-    for epoch in range(1, max_epochs + 1):
-        if train_epoch(model, batches, lr)[0] <= target:
-            return time.perf_counter() - start, epoch
-    raise RuntimeError(f"perplexity {target} was not reached in {max_epochs} epochs")
+def neighbour(seconds=8):
+    """Training speed of whole runs beside busy processes, and what watching the pace costs without them."""
+    unwatched = partial(patch.object, Pace, "start", lambda self: None)
+    found = {}
+    for name, cls in (("readable", RNNModelScratch), ("by hand", RNNModelByHand)):
+        batches = SequentialBatches(TOKENS, SIZES["batch_size"], SIZES["num_steps"])
+        model = cls(len(VOCAB), SIZES["num_hiddens"])
+        speed = train_epoch(model, batches, 0.1)[1]
+        num_epochs = max(1, round(seconds * speed / batches.tokens_used))
+        rates = {}
+        for title, beside, watching in (
+            ("quiet", nullcontext, nullcontext), ("quiet, pace not watched", nullcontext, unwatched),
+            ("neighbours", neighbours, nullcontext), ("neighbours, pace not watched", neighbours, unwatched),
+        ):  # fmt: skip
+            epochs = max(1, num_epochs // 5) if title.endswith("s, pace not watched") else num_epochs
+            with beside(), watching():
+                start = time.perf_counter()
+                train(model, batches, epochs, 0.1)
+                rates[title] = epochs * batches.tokens_used / (time.perf_counter() - start)
+            print(f"  {name:10}{title:30}{rates[title]:10,.0f} tokens/s  {rates[title] / rates['quiet']:6.0%} of quiet")
+        found[name] = rates
+    return found
 
 
-def times_to_goal(rounds):
-    """Seconds and epochs to perplexity 1.1: the sources' recipe on their loop once, the best one several times."""
-    best = [seconds_to(best_model(RNNModelTorch), BEST_LR) for _ in range(rounds)]
-    sources = seconds_to(RNNModelScratch(**model_sizes(), forward_fn=source_rnn), 1.0)
-    return {
-        "sources": {"seconds": sources[0], "epochs": sources[1]},
-        "best": {"seconds": median(seconds for seconds, _ in best), "epochs": best[0][1]},
-    }
+def memory():
+    """Peak memory in MB of a process that only trains, and the seconds that an import takes."""
+    program = "import speed; batches = speed.Minibatches(**speed.SIZES); "
+    program += "speed.trainers(speed.SIZES)[{!r}](batches); print(speed.megabytes())"
+    found = {name: float(python(program.format(name))) for name in trainers(SIZES)}
+    timed = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
+    for name in ("torch", "d2lmini"):
+        found[f"import {name} (s)"] = median(float(python(timed.format(name))) for _ in range(5))
+    print("  " + "  ".join(f"{name} {value:,.2f}" for name, value in found.items()))
+    return found
 
 
-def model_sizes():
-    return {"vocab_size": SIZES["vocab_size"], "num_hiddens": SIZES["num_hiddens"]}
-
-
-def peak_memory(name):
-    """Peak memory in MB of a process that only trains this contender for a few minibatches."""
-    program = f"import speed; speed.trainers(speed.SIZES, [{name!r}])[{name!r}](speed.Minibatches(**speed.SIZES)); "
-    program += "print(speed.megabytes())"
-    folder = Path(__file__).parent
-    result = subprocess.run([sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, check=True)
-    return float(result.stdout)
+def python(program):
+    """What a new process prints that runs `program` in this folder."""
+    command, folder = [sys.executable, "-c", program], Path(__file__).parent
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
 def megabytes():
@@ -216,91 +287,53 @@ def megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def growth(rounds=7):
-    """Training tokens/s when one size changes: {size: {value: {name: tokens/s}}}."""
-    values = {
-        "num_hiddens": (128, 256, 1024), "num_steps": (10, 70, 140),
-        "batch_size": (1, 8, 128), "vocab_size": (1000, 5000),
-    }  # fmt: skip
-    table = {}
-    for size, options in values.items():
-        table[size] = {}
-        for value in options:
-            sizes = SIZES | {size: value}
-            found = training_rates(sizes | {"number": 2}, rounds)
-            table[size][value] = {name: rate["median"] for name, rate in found.items()}
-    return table
+def goal(rounds=3):
+    """Seconds and epochs to training perplexity 1.1: the book's recipe on its loop once, the best one several times."""
+    best = [seconds_to(RNNModelByHand, 2.0, input_std=1.0, orthogonal=True) for _ in range(rounds)]
+    runs = {"best": (median(seconds for seconds, _ in best), best[0][1])}
+    runs["sources"] = seconds_to(RNNModelScratch, 1.0, input_std=0.01, forward_fn=source_rnn)
+    for name, (seconds, epochs) in runs.items():
+        print(f"  {name:14}{seconds:8.1f} s, {epochs} epochs")
+    print(f"  {runs['sources'][0] / runs['best'][0]:.1f} times sooner")
+    return runs
 
 
-def device():
+def seconds_to(cls, lr, target=1.1, max_epochs=400, **options):
+    """Train until the training perplexity is at most `target`. Returns (seconds, epochs)."""
+    model = cls(len(VOCAB), SIZES["num_hiddens"], **options)
+    batches, start = SequentialBatches(TOKENS, SIZES["batch_size"], SIZES["num_steps"]), time.perf_counter()
+    for epoch in range(1, max_epochs + 1):
+        batches.epoch = epoch
+        if train_epoch(model, batches, lr)[0] <= target:
+            return time.perf_counter() - start, epoch
+    raise RuntimeError(f"perplexity {target} was not reached in {max_epochs} epochs")
+
+
+PARTS = {part.__name__: part for part in (training, sweep, generation, neighbour, memory, goal)}
+
+
+def processor():
     """Name of the processor, as well as the system tells."""
     cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        return names[0] if names else platform.machine()
-    return platform.processor() or platform.machine()
-
-
-def show(title, found, unit, base):
-    print(f"\n{title}")
-    for name, rate in found.items():
-        ratios = "  ".join(f"{rate['median'] / found[other]['median']:5.2f} x {other}" for other in base)
-        print(f"  {name:14}{rate['median']:10,.0f} {unit}  ({rate['low']:,.0f} to {rate['high']:,.0f})  {ratios}")
+    names = re.findall(r"model name\s*:\s*(.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="PART", help="of " + ", ".join(PARTS))
     parser.add_argument("--json", metavar="FILE", help="write all numbers to this file as well")
-    file = parser.parse_args().json
-    about = {
-        "device": device(), "threads": torch.get_num_threads(), "python": platform.python_version(),
+    args = parser.parse_args()
+    results = {
+        "processor": processor(), "threads": torch.get_num_threads(), "python": platform.python_version(),
         "torch": torch.__version__, "numpy": np.__version__, "sizes": SIZES,
     }  # fmt: skip
-    print("  ".join(f"{name}: {value}" for name, value in about.items()))
-
-    training, peak = training_rates(SIZES, rounds=25), product_peak()
-    ceiling = max(peak.values()) / flops_per_token(**SIZES)
-    show("Training", training, "tokens/s", ("sources", "nn_rnn"))
-    print("  matrix product: " + ", ".join(f"{name} {rate / 1e9:,.0f} GFLOP/s" for name, rate in peak.items()))
-    print(
-        f"  ceiling       {ceiling:10,.0f} tokens/s, if a step were nothing but products at the faster of these rates"
-    )
-    for name, rate in training.items():
-        print(f"    {name:14}{rate['median'] / ceiling:6.0%} of the ceiling")
-
-    generation = generation_rates(rounds=15)
-    show("Writing", generation, "characters/s", ("sources",))
-
-    memory = {name: peak_memory(name) for name in training if sys.platform != "win32"}
-    print("\nPeak memory of a process that only trains, MB (most of it is the libraries)")
-    print("  " + "  ".join(f"{name} {value:,.0f}" for name, value in memory.items()))
-
-    goal = times_to_goal(rounds=5)
-    print("\nTo training perplexity 1.1")
-    for name, run in goal.items():
-        print(f"  {name:14}{run['seconds']:8.1f} s, {run['epochs']} epochs")
-    print(f"  {goal['sources']['seconds'] / goal['best']['seconds']:.1f} times sooner")
-
-    grown = growth()
-    print("\nTraining tokens/s when one size changes")
-    for size, rows in grown.items():
-        for value, row in rows.items():
-            print(f"  {size:12}{value:6}  " + "  ".join(f"{name} {rate:9,.0f}" for name, rate in row.items()))
-
-    if file:
-        results = {
-            **about,
-            "train": {name: rate["median"] for name, rate in training.items()} | {"ceiling_tokens": ceiling},
-            "train_spread": {name: [rate["low"], rate["high"]] for name, rate in training.items()},
-            "product_flops": peak,
-            "generate": {name: rate["median"] for name, rate in generation.items()},
-            "generate_spread": {name: [rate["low"], rate["high"]] for name, rate in generation.items()},
-            "seconds_to_1_1": {name: run["seconds"] for name, run in goal.items()},
-            "epochs_to_1_1": {name: run["epochs"] for name, run in goal.items()},
-            "peak_memory_mb": memory,
-            "growth": grown,
-        }
-        Path(file).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print("  ".join(f"{name}: {value}" for name, value in results.items()))
+    for name in args.parts or PARTS:
+        print(f"\n{name}: {PARTS[name].__doc__.splitlines()[0]}", flush=True)
+        results[name] = PARTS[name]()
+    if args.json:
+        Path(args.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

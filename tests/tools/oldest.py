@@ -1,7 +1,7 @@
 """Try the lower bounds of pyproject.toml: install the oldest versions that they admit, and run the unit tests.
 
-python tests/oldest.py            all but torch (its old builds are gigabytes; the pinned version is taken)
-python tests/oldest.py --torch    torch as well
+python tests/tools/oldest.py            all but torch (its old builds are gigabytes; the pinned version is taken)
+python tests/tools/oldest.py --torch    torch as well
 
 "Oldest" is the lowest version within the bound that comes ready-built for this Python.
 """
@@ -16,7 +16,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -64,7 +64,7 @@ def main(with_torch):
         subprocess.run([python, "-m", "pip", "install", "-q", "torch", *pins], check=True, env=env)
         subprocess.run([python, "-m", "pip", "install", "-q", "--no-deps", "-e", ROOT], check=True, env=env)
         left_out = [f"--ignore={ROOT / 'tests' / name}" for name in LEFT_OUT]
-        command = [python, "-m", "pytest", ROOT / "tests", *left_out]
+        command = [python, "-m", "pytest", "-n", "2", "--dist", "loadfile", ROOT / "tests", *left_out]
         return subprocess.run(command, cwd=ROOT, env=env).returncode
 
 

@@ -1,4 +1,4 @@
-"""Re-execute notebooks in place: python tests/execute_notebooks.py [NAME ...]   (all without a name).
+"""Re-execute notebooks in place: python tests/tools/execute_notebooks.py [NAME ...]   (all without a name).
 
 Outputs, figures and execution counts are saved; cell ids stay; a second run changes measured speeds only.
 The README's figure and samples are taken from notebook 06 afterwards.
@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 README_PICTURE = FOLDER / "images/perplexity.png"
 README = ROOT / "README.md"
@@ -53,7 +53,7 @@ def update_readme():
 def samples(outputs):
     """Of what the network wrote on the way: one prefix, three moments."""
     printed = "".join(output.get("text", "") for output in outputs)
-    chosen = re.findall(r"^(after epoch (?:100|300|500):\n) *(time traveller\|.*?) *$", printed, re.MULTILINE)
+    chosen = re.findall(r"^(after epoch (?:30|100|200):\n) *(time traveller\|.*?) *$", printed, re.MULTILINE)
     return "".join(f"{when}    {text}\n" for when, text in chosen)
 
 

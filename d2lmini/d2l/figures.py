@@ -1,4 +1,4 @@
-"""Stopwatch, sums and growing figures, by the names of the book; d2l.py hands them on.
+"""Stopwatch, sums and growing figures, by the names of the book.
 
 Idea: Dive into Deep Learning, its appendix of helper functions.
 """
@@ -9,6 +9,8 @@ from functools import partial
 
 import numpy as np
 import torch
+
+from ..plotting import LiveDisplay, notebook
 
 
 class Timer:
@@ -105,7 +107,7 @@ def as_curves(values):
 
 
 class Animator:
-    """A figure that grows while training. In a notebook it is redrawn at most once a second, and stays as one picture.
+    """A figure that grows while training. In a notebook it is redrawn in place, and stays as one picture.
 
     Differs: outside a notebook nothing is shown; `fig` can be saved or drawn.
     """
@@ -118,9 +120,7 @@ class Animator:
         plt.close(self.fig)  # else the notebook would show it a second time
         self.axes, self.fmts, self.points = self.fig.axes, fmts, []
         self.config_axes = partial(set_axes, self.axes[0], xlabel, ylabel, xlim, ylim, xscale, yscale, legend)
-        self.shell, self.handle, self.drawn, self.finishing = None, None, 0.0, False
-        if "IPython" in sys.modules:
-            self.shell = sys.modules["IPython"].get_ipython()
+        self.live, self.shell = LiveDisplay(lambda: self.fig), None
 
     def add(self, x, y):
         """Add a point to each curve; `y` a number or one for each curve (None: no point), `x` likewise."""
@@ -136,24 +136,13 @@ class Animator:
                 line.set_data(x_values, y_values)
         self.axes[0].relim()
         self.axes[0].autoscale_view()
-        if self.shell and time.perf_counter() - self.drawn > 1:
-            self.draw()
-
-    def draw(self):
-        """Show the figure as it is now, always in the same place of the notebook."""
-        if self.handle:
-            self.handle.update(self.fig)
-        else:
-            from IPython.display import display
-
-            self.handle = display(self.fig, display_id=True)
-        if not self.finishing:  # whatever was drawn last, the end of the cell shows the last points
-            self.finishing = True
-            self.shell.events.register("post_run_cell", self.finish)
-        self.drawn = time.perf_counter()
+        self.live.update()
+        if not self.shell and (shell := notebook()):
+            self.shell = shell
+            shell.events.register("post_run_cell", self.finish)
 
     def finish(self, _):
-        """Draw once more at the end of the notebook's cell, and not at that of later ones."""
-        self.draw()
-        self.finishing = False
+        """Draw the last points at the end of the notebook's cell, and nothing at that of later cells."""
+        self.live.close()
         self.shell.events.unregister("post_run_cell", self.finish)
+        self.shell = None
