@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .judge import Check, hot, ids, normal, with_gradients
+from .judge import Check, hot, ids, normal
 from .one_hot_encoding import AXES
 from .parameters import shapes
+from .watching import with_gradients
 
 STATE_IGNORED = "Did you ignore the incoming state?"
 NOT_CARRIED = "Did you forget to carry the state from step to step?"

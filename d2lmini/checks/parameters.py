@@ -5,7 +5,9 @@ import math
 import numpy as np
 import torch
 
-from .judge import Calls, Check, Flaw, Parts, Unread, describe, items_of, memory, normal, number_of, unread
+from .judge import Check, normal
+from .reading import Flaw, Parts, Unread, describe, items_of, number_of, unread
+from .watching import Calls, memory
 
 NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")
 
