@@ -160,7 +160,7 @@ def test_an_exception_is_shown_with_the_learners_line_of_the_cell(capsys):
     exec(compile(cell, "cell-7", "exec"), namespace)
     text = verdict("one_hot", namespace["my_one_hot"], capsys)
     assert text.startswith("✗ one_hot: raised RuntimeError: shape '[7, 9]' is invalid")
-    assert "\n  line 3 of the cell: return matrix.reshape(7, 9)[ids]\n" in text
+    assert "\n  line 3 of the cell: return eye.reshape(7, 9)[ids]\n" in text
 
 
 def test_leaving_python_does_not_end_the_notebook(capsys):
