@@ -4,7 +4,9 @@ import torch
 from torch import nn
 
 from .forward_pass import network
-from .judge import Check, Flaw, Parts, Unread, describe, hot, ids, normal, with_gradients
+from .judge import Check, hot, ids, normal
+from .reading import Flaw, Parts, Unread, describe
+from .watching import with_gradients
 
 NO_BIAS = "Did you forget the biases?"
 GATES_TANH = "Did you use tanh for the gates? They take sigmoid."

@@ -4,9 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from .judge import Check, hot, ids, normal, with_gradients
+from .judge import Check, hot, ids, normal
 from .one_hot_encoding import AXES
 from .parameters import shapes
+from .watching import with_gradients
 
 STATE_IGNORED = "Did you ignore the incoming state?"
 NOT_CARRIED = "Did you forget to carry the state from step to step?"
@@ -138,7 +139,7 @@ rnn = Check(
     reference_rnn,
     lambda rng: [
         (
-            f"{num_steps} steps, batch of {batch_size}, vocabulary of {vocab_size}, {num_hiddens} hidden units",
+            f"num_steps {num_steps}, batch_size {batch_size}, vocab_size {vocab_size}, num_hiddens {num_hiddens}",
             (hot(ids(rng, vocab_size, num_steps, batch_size), vocab_size),
              (scale * normal(rng, batch_size, num_hiddens),), network(rng, vocab_size, num_hiddens)),
         )

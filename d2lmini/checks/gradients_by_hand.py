@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from .judge import Check, Flaw, Parts, hot, ids, normal
+from .judge import Check, hot, ids, normal
 from .prediction import OVERFLOW, SOFTMAX_AXIS, SOFTMAXES
+from .reading import Flaw, Parts
 
 
 def without_autograd(function, *args):
@@ -218,12 +219,13 @@ def weight_gradient(dZ, H, H_first, *, before="shifted", order="right", reduce="
         "shifted": np.concatenate([H_first[None], H[:-1]]),
         "same": H,
         "zero": np.concatenate([0 * H_first[None], H[:-1]]),
-        "next": np.concatenate([H[1:], H_first[None]]),
+        "next": np.concatenate([H[1:], 0 * H_first[None]]),
+        "rolled": np.concatenate([H[1:], H_first[None]]),
     }[before]
     parts = np.stack([h.T @ dz if order == "right" else dz.T @ h for h, dz in zip(states, dZ)])[steps]
-    return {"sum": parts.sum(0), "mean": parts.mean(0), "last": parts[-1] if len(parts) else 0 * dZ[0].T @ dZ[0]}[
-        reduce
-    ]
+    if reduce == "last":
+        return parts[-1] if len(parts) else np.zeros(parts.shape[1:])
+    return parts.sum(0) if reduce == "sum" else parts.mean(0)
 
 
 def reference_recurrent_gradient(dZ, H, H_first):
@@ -256,7 +258,7 @@ recurrent_gradient = Check(
             {"before": "zero"},
             {"steps": slice(1, None)},
         ],
-        "Did you pair dZ with the state of the next step?": {"before": "next"},
+        "Did you pair dZ with the state of the next step?": [{"before": "next"}, {"before": "rolled"}],
         "Did you swap the factors? The state's transpose comes first.": {"order": "swapped"},
         "Did you take the mean over the steps? The gradients of all uses add up.": {"reduce": "mean"},
         "Did you keep the last step only? The gradients of all uses add up.": {"reduce": "last"},

@@ -3,7 +3,9 @@
 import torch
 from torch.nn import functional as F
 
-from .judge import Calls, Check, Flaw, Parts, hot, ids, normal, with_gradients
+from .judge import Check, hot, ids, normal
+from .reading import Flaw, Parts
+from .watching import Calls, with_gradients
 
 AXES = "Did you swap the time and batch axes?"
 

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 
 from .forward_pass import NOT_CARRIED, WRONG_STEPS, network, reference_final_logits, step
-from .judge import Calls, Check, Flaw, Parts, hot, normal
+from .judge import Check, hot, normal
+from .reading import Flaw, Parts
+from .watching import Calls
 
 SOFTMAX_AXIS = "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1)."
 OVERFLOW = "Does exp overflow? torch.softmax is safe for large numbers."

@@ -7,7 +7,8 @@ from functools import partial
 
 import torch
 
-from .judge import Check, Parts, Unread, describe, ids, items_of, unread
+from .judge import Check, ids
+from .reading import Parts, Unread, describe, items_of, unread
 
 
 def cleaned(text, case=str.lower, keep="a-z", fill=" ", runs=True, strip=True, before=lambda text: text, lines=None):

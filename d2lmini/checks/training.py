@@ -9,8 +9,10 @@ from torch.nn import functional as F
 
 from .forward_pass import OLD_STATE, STATE_IGNORED, step
 from .gradient_clipping import EACH_ITS_OWN, SCALED_UP, joint
-from .judge import Check, Flaw, Parts, Unread, describe, hot, ids, items_of, normal, unread, usual_settings
+from .judge import Check, hot, ids, normal
 from .parameters import NAMES, shapes
+from .reading import Flaw, Parts, Unread, describe, items_of, unread
+from .watching import usual_settings
 
 NOT_DETACHED = "Did you forget to detach the incoming state? Its history belongs to the previous minibatch."
 MEAN_OF_EXPONENTIALS = "Did you average exponentials, instead of taking the exponential of the average?"

@@ -379,3 +379,42 @@ wrong("recurrent_gradient", "Did you swap the factors? The state's transpose com
 wrong("recurrent_gradient", "Did you forget H_first? It is the state before the first step.")(
     shifted(lambda dZ, H, H_first, t: H[t - 1].T @ dZ[t] if t else 0 * H_first.T @ dZ[0])
 )
+
+
+def state_before(H, H_first):
+    return np.concatenate([H_first[None], H[:-1]])
+
+
+right("recurrent_gradient")(lambda dZ, H, H_first: np.einsum("tbi,tbj->ij", state_before(H, H_first), dZ))
+right("recurrent_gradient")(lambda dZ, H, H_first: np.tensordot(state_before(H, H_first), dZ, axes=[(0, 1), (0, 1)]))
+right("recurrent_gradient")(
+    lambda dZ, H, H_first: np.vstack([H_first, *H[:-1]]).T @ dZ.reshape(-1, dZ.shape[-1])  # all rows at once
+)
+wrong("recurrent_gradient", "Did you pair dZ with the state of the next step?")(
+    lambda dZ, H, H_first: sum((h.T @ dz for h, dz in zip(H[1:], dZ)), start=0 * dZ[0].T @ H[0])
+)
+wrong("recurrent_gradient", "Did you take the mean over the steps?")(
+    lambda dZ, H, H_first: np.mean([h.T @ dz for h, dz in zip(state_before(H, H_first), dZ)], axis=0)
+)
+wrong("recurrent_gradient", "Did you keep the last step only?")(
+    lambda dZ, H, H_first: state_before(H, H_first)[-1].T @ dZ[-1]
+)
+wrong("recurrent_gradient")(
+    lambda dZ, H, H_first: sum(h.T @ dz for h, dz in zip(state_before(H, H_first)[:10], dZ))  # a limit
+)
+wrong("recurrent_gradient", changes("dZ"))(lambda dZ, H, H_first: sum(shifted_in_place(dZ, H, H_first)))
+wrong("recurrent_gradient", "Did you pair dZ with the state of the same step?", "Did you swap the factors?")(
+    lambda dZ, H, H_first: sum(dz.T @ h for h, dz in zip(H, dZ))
+)
+wrong("recurrent_gradient", "Did you pair dZ with the state of the same step?", "Did you take the mean")(
+    lambda dZ, H, H_first: sum(h.T @ dz for h, dz in zip(H, dZ)) / len(H)
+)
+wrong("recurrent_gradient", "Did you swap the factors?", "Did you take the mean over the steps?")(
+    lambda dZ, H, H_first: sum(dz.T @ h for h, dz in zip(state_before(H, H_first), dZ)) / len(H)
+)
+
+
+def shifted_in_place(dZ, H, H_first):
+    for h, dz in zip(state_before(H, H_first), dZ):
+        yield h.T @ dz
+        dz *= 0

@@ -24,7 +24,7 @@ small = params_from(lambda *shape: torch.randn(*shape) * 0.01)
 # --- get_params ---
 
 
-right("get_params")(d2lmini.get_params)
+right("get_params")(small)
 
 
 @right("get_params")

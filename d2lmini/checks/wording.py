@@ -1,0 +1,140 @@
+"""How a difference or an exception is put into words, in a line or two."""
+
+import linecache
+import math
+import os
+import traceback
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .reading import Number, Unread, number_of
+
+SHORT = 12  # so many numbers are shown; of more numbers, only the first that is wrong
+# What PyTorch's own error messages mean here: {a part of the message: hint}.
+ERRORS = {
+    "leaf Variable that requires grad": "Did you change a parameter outside of torch.no_grad()?",
+    "backward through the graph a second time": "Did you forget to detach the incoming state?",
+    "call numpy() on Tensor that requires grad": "Stay with PyTorch's operations: NumPy doesn't track gradients.",
+    "does not require grad": "Did you detach something on the way to the loss?",
+    "can be converted to": "Did you use a tensor of several numbers where one number belongs?",
+    "view size is not compatible": "Use reshape: view needs numbers that are contiguous in memory.",
+    "saved tensor hooks": "Write the formula yourself: no backward, no autograd.",
+} | dict.fromkeys(
+    ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them in front of the line that fails."
+)
+# Lines of these files are no learner's: this package, Python's own library, NumPy, PyTorch.
+FOREIGN = (
+    str(Path(__file__).parents[1]), os.path.dirname(os.__file__), "<frozen", "<__array_function__",
+    str(Path(torch.__file__).parents[1]), str(Path(np.__file__).parents[1]),
+)  # fmt: skip
+
+
+def difference(expected, got, part, rtol, atol):
+    """What is wrong with a part, and how it shows: two lines."""
+    part = "" if part == "result" else part
+    of = f" of {part}" if part else ""
+    if isinstance(got, Unread):
+        return f"wrong result{': ' + part if part else ''}", got.text
+    if isinstance(expected, np.ndarray):
+        if expected.shape != got.shape:
+            return f"wrong shape{of}", f"expected {expected.shape}, got {got.shape}"
+        return f"wrong numbers{' in ' + part if part else ''}", array_difference(expected, got, rtol, atol)
+    title = f"wrong {part or 'result'}"
+    if isinstance(expected, str):
+        return title, text_difference(expected, got)
+    if isinstance(expected, dict):
+        for key in [*expected, *got]:
+            if key not in got or key not in expected:
+                return title, f"{key!r} is {'missing' if key not in got else 'too many'}"
+            if expected[key] != got[key]:
+                return title, f"at {key!r} expected {short(expected[key])}, got {short(got[key])}"
+    return title, f"expected {short(expected)}, got {short(got)}"
+
+
+def array_difference(expected, got, rtol, atol):
+    if expected.size <= SHORT:
+        return f"expected {short(expected)}, got {short(got)}"
+    place = np.unravel_index((~np.isclose(got, expected, rtol, atol)).argmax(), expected.shape)
+    where = ", ".join(str(int(i)) for i in place)
+    return f"at [{where}] expected {short(expected[place])}, got {short(got[place])}"
+
+
+def text_difference(expected, got):
+    """The texts, or a few characters around the place where they begin to differ."""
+    if max(len(expected), len(got)) <= 40:
+        return f"expected {expected!r}, got {got!r}"
+    i = next((i for i, (a, b) in enumerate(zip(expected, got)) if a != b), min(len(expected), len(got)))
+    start = max(0, i - 10)
+    a, b = expected[start : i + 10], got[start : i + 10]
+    return (
+        f"after {number_of(i, 'equal character')}: expected {'...' * (start > 0)}{a!r}, got {'...' * (start > 0)}{b!r}"
+    )
+
+
+def short(value):
+    """A value in a few characters."""
+    if isinstance(value, Number):
+        value = value.value
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return short(value.tolist()) if math.prod(value.shape) <= SHORT else f"numbers of shape {tuple(value.shape)}"
+    if isinstance(value, (list, tuple)):
+        if len(value) > SHORT:
+            return f"[{', '.join(map(short, value[:SHORT]))}, ...]"
+        return f"[{', '.join(map(short, value))}]"
+    if isinstance(value, str):
+        return repr(value if len(value) <= 60 else value[:57] + "...")
+    if isinstance(value, int) and value.bit_length() > 60:
+        return f"an integer of {value.bit_length()} bits"
+    return f"{value:.7g}" if isinstance(value, float) else str(value)
+
+
+def shown_input(description, names, args):
+    """The arguments where they are short, as in "ids = [0, 2], vocab_size = 5 (a single row)"."""
+    if len(names) != len(args) or size(args) > SHORT + 3:
+        return description
+    return f"{', '.join(f'{name} = {short(arg)}' for name, arg in zip(names, args))} ({description})"
+
+
+def size(value):
+    """How many numbers, characters and so on there are in the arguments."""
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return math.prod(value.shape) or 50  # an empty tensor is no input to learn from
+    if isinstance(value, str):
+        return len(value) / 10
+    return sum(map(size, value)) if isinstance(value, (list, tuple)) else 1
+
+
+def learner_frames(error):
+    """The frames of an exception that are in the learner's own code."""
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return [(code, line) for code, line in frames if not code.co_filename.startswith(FOREIGN)]
+
+
+def is_stub(error):
+    """Whether the function itself says `raise NotImplementedError`, not another function that it calls."""
+    return type(error) is NotImplementedError and not error.args and len(learner_frames(error)) == 1
+
+
+def message_of(error):
+    """What was raised, and in which line of the learner's."""
+    try:
+        message = " ".join(str(error).split())
+    except Exception:
+        message = ""
+    name, frames = type(error).__name__, learner_frames(error)
+    title = f"raised {name}{': ' if message else ''}{message[:200]}"
+    if not frames:
+        return title, ""
+    code, line = frames[-1]
+    if type(error) is NotImplementedError and not error.args:
+        title = f"it calls {code.co_name}, which isn't written yet"
+    source = linecache.getline(code.co_filename, line).strip()
+    file = f" of {os.path.basename(code.co_filename)}" if os.path.exists(code.co_filename) else " of the cell"
+    return title, f"line {line}{file}{': ' if source else ''}{source}"
+
+
+def hint_of(error):
+    message = message_of(error)[0]
+    return next((hint for words, hint in ERRORS.items() if words in message), "")
