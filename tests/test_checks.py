@@ -152,9 +152,7 @@ def test_stopping_a_check_stops_it():
 
 
 def test_an_exception_is_shown_with_the_learners_line_of_the_cell(capsys):
-    cell = (
-        "def my_one_hot(ids, vocab_size):\n    eye = torch.eye(vocab_size)\n    return eye.reshape(7, 9)[ids]\n"
-    )
+    cell = "def my_one_hot(ids, vocab_size):\n    eye = torch.eye(vocab_size)\n    return eye.reshape(7, 9)[ids]\n"
     linecache.cache["cell-7"] = (len(cell), None, cell.splitlines(keepends=True), "cell-7")
     namespace = {"torch": torch}
     exec(compile(cell, "cell-7", "exec"), namespace)

@@ -60,7 +60,7 @@ def problems(notebook):
                 found.append(f"{cell.id}: it ends in an error: {output.ename}: {output.evalue}")
             if output.output_type == "stream" and output.name == "stderr":
                 found.append(f"{cell.id}: it writes to stderr: {output.text}")
-            if LOCAL.search(text := re.sub(r"\x1b\[[\d;]*m", "", str(text_of(output)))):
+            if LOCAL.search(text := re.sub(r"\x1b\[[\d;]*m", "", str(text_of(output)).replace("\\n", "\n"))):
                 found.append(f"{cell.id}: its output names a place on one machine: {text}")
     for cell in notebook.cells:
         if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f-]+)?", cell.id):
