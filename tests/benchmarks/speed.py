@@ -168,7 +168,7 @@ def show(seconds, amounts, unit, base):
 # --- the parts
 
 
-def training(rounds=25):
+def training(rounds=15):
     """Training speed, and its share of what one large product allows."""
     batches, N, H = Minibatches(**SIZES), SIZES["batch_size"] * SIZES["num_steps"], SIZES["num_hiddens"]
     contenders = {name: partial(run, batches) for name, run in trainers(SIZES).items()}
@@ -207,7 +207,7 @@ def sweep(rounds=7):
     return table
 
 
-def generation(rounds=15, num_preds=400, prefix="time traveller"):
+def generation(rounds=9, num_preds=400, prefix="time traveller"):
     """Characters per second of greedy continuations, and of 64 samples side by side."""
     readable = RNNModelScratch(len(VOCAB), SIZES["num_hiddens"], orthogonal=True)
     fast = RNNModelByHand(len(VOCAB), SIZES["num_hiddens"])
