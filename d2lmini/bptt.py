@@ -92,7 +92,7 @@ def empty_states(num_steps, batch_size, W_hh):
     The layout in memory follows the products in the loop. With many sequences a state is stored in columns,
     num_hiddens x batch_size, and W_hh stands on the left, where its rows are shared out among the cores.
     """
-    if MAX_ROWS >= batch_size:
+    if batch_size <= MAX_ROWS:
         return W_hh.new_empty(num_steps, batch_size, len(W_hh))
     return W_hh.new_empty(len(W_hh), num_steps, batch_size).permute(1, 2, 0)
 
