@@ -33,13 +33,14 @@ def subplots(rows=1, columns=1, figsize=(7, 3.5), **options):
     """matplotlib's plt.subplots in the course's style. Returns (figure, axes)."""
     import matplotlib.pyplot as plt
 
-    draw_sharply()
     style = {
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
         "axes.prop_cycle": plt.cycler(color=COLORS), "lines.linewidth": 1.8, "figure.dpi": 100, "font.size": 10,
     }  # fmt: skip
     with plt.rc_context(style):
-        return plt.subplots(rows, columns, figsize=figsize, layout="constrained", **options)
+        made = plt.subplots(rows, columns, figsize=figsize, layout="constrained", **options)
+    draw_sharply()  # afterwards: the first figure of a kernel loads the notebook's backend, which sets its own format
+    return made
 
 
 def notebook():
