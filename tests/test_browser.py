@@ -174,7 +174,7 @@ def test_the_stop_button_keeps_what_was_trained(lab, page):
     for changes, _ in enumerate(pictures(page, LIVE_CELLS[0], 1200), start=1):
         if changes == 3:
             page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
-    wait_for(lambda: not running(page), "the kernel to stop", 60)
+    wait_for(lambda: not running(page), "the cells below, which work with what is there", 1200)
     screenshot(page, "3-stopped.png")
     trained = cell(page, LIVE_CELLS[0])
     assert trained.locator(".jp-OutputArea-output").count() == 1, "the figure so far and no error"
