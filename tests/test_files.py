@@ -376,7 +376,7 @@ def test_a_disk_that_is_really_read_only(disk):
 
 
 def test_what_was_written_is_read(tmp_path):
-    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(True), "c": torch.ones(0, 2)}
+    tensors = {"a": torch.arange(6.0).reshape(2, 3).T, "b": torch.tensor(True), "c": torch.ones(1, 2)}
     write_file(tmp_path / "m", tensors, {"kind": "test", "x": [1, "é", None]})
     loaded, description = read_file(tmp_path / "m", "test")
     assert loaded.keys() == tensors.keys() and all(torch.equal(loaded[name], tensors[name]) for name in tensors)
