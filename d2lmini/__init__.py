@@ -17,6 +17,7 @@ PUBLIC = {
     "training": ("TrainingDiverged", "Watch", "clip_gradients", "sgd", "train", "train_epoch"),
     "bptt": ("RNNModelByHand",),
     "checkpoints": ("load_model", "save_model"),
+    "guesses": ("compare_guesses", "guess", "saved_guesses"),
     "plotting": ("plot_matrix", "plot_perplexities", "plot_perplexity", "subplots"),
 }
 __all__ = [name for names in PUBLIC.values() for name in names]
