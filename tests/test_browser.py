@@ -47,7 +47,8 @@ def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     shutil.copy(ROOT / "notebooks" / NAME, folder)
     homes = ("JUPYTER_CONFIG_DIR", "JUPYTERLAB_SETTINGS_DIR", "JUPYTERLAB_WORKSPACES_DIR", "JUPYTER_RUNTIME_DIR")
-    env = {**os.environ, **{name: str(tmp_path_factory.mktemp(name)) for name in homes}}
+    # One thread: beside a busy program two of them would become one in the midst of a run, say so, and round otherwise.
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **{name: str(tmp_path_factory.mktemp(name)) for name in homes}}
     for name, setting in SETTINGS.items():
         path = Path(env["JUPYTERLAB_SETTINGS_DIR"]) / name
         path.parent.mkdir(parents=True, exist_ok=True)
