@@ -23,7 +23,16 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest, longest first: begun last, they would keep one worker busy while the other rests.
-LONGEST_FIRST = ("test_colab", "test_own_code", "test_browser", "06_training", "09_experiments", "07_concise", "08_gradients_by_hand", "05_gradient_clipping")
+LONGEST_FIRST = (
+    "test_colab",
+    "test_own_code",
+    "test_browser",
+    "06_training",
+    "09_experiments",
+    "07_concise",
+    "08_gradients_by_hand",
+    "05_gradient_clipping",
+)
 
 
 def pytest_collection_modifyitems(items):
