@@ -161,7 +161,7 @@ def tracked_texts():
     if listed.returncode != 0:
         pytest.skip("this is no git checkout, so that what belongs to the project cannot be listed")
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.endswith((".png", ".safetensors")):
+        if (ROOT / name).is_file() and not name.endswith((".gif", ".png", ".safetensors")):
             yield name, (ROOT / name).read_text(encoding="utf-8")
 
 

@@ -388,7 +388,7 @@ early_stopping = Check(
         "Did you return the perplexity? Return the number of the best epoch.": {
             "returned": lambda best, last, ppl: ppl
         },
-        "Does it train for ever? After `patience` epochs without a new best, stop.": {"offset": ENDLESS + 1},
+        "Does it never stop? After `patience` epochs without a new best, stop.": {"offset": ENDLESS + 1},
     },
     run=observe_stopping,
     changes=("params",),
