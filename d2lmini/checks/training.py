@@ -11,7 +11,7 @@ from .forward_pass import OLD_STATE, STATE_IGNORED, step
 from .gradient_clipping import EACH_ITS_OWN, SCALED_UP, joint
 from .judge import Check, hot, ids, normal
 from .parameters import NAMES, shapes
-from .reading import Flaw, Parts, Unread, describe, items_of, unread
+from .reading import Flaw, Parts, Unread, describe, items_of, number_of, unread
 from .watching import usual_settings
 
 NOT_DETACHED = "Did you forget to detach the incoming state? Its history belongs to the previous minibatch."
@@ -301,7 +301,7 @@ def observe_stopping(function, curve, params, patience):
     except Endless:
         return Parts({"number of epochs": f"no end after {ENDLESS}"})
     usual_settings()  # whatever the function has set
-    found["number of epochs"] = str(len(epochs))
+    found["number of epochs"] = number_of(len(epochs), "epoch")
     if len(handed) != len(params) or any(a is not b for a, b in zip(params, handed)):
         hint = "Copy the numbers into each tensor, under no_grad: param.copy_(...), not params[i] = ..."
         found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
@@ -388,7 +388,7 @@ early_stopping = Check(
         "Did you return the perplexity? Return the number of the best epoch.": {
             "returned": lambda best, last, ppl: ppl
         },
-        "Does it never stop? After `patience` epochs without a new best, stop.": {"offset": ENDLESS + 1},
+        "Does it train without end? After `patience` epochs without a new best, stop.": {"offset": ENDLESS + 1},
     },
     run=observe_stopping,
     changes=("params",),

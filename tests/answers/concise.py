@@ -443,3 +443,10 @@ def _(runs):
     lr = min(runs, key=lambda lr: np.mean(runs[lr]["validation"]))
     test = np.concatenate([run["test"] for run in runs.values()])
     return lr, test.mean(), test.min(), test.max()
+
+
+@wrong("choose_lr", changes("runs"))
+def _(runs):
+    lr = min(runs, key=lambda lr: np.mean(runs[lr]["validation"]))
+    runs[lr]["test"].sort()
+    return lr, np.mean(runs[lr]["test"]), runs[lr]["test"][0], runs[lr]["test"][-1]

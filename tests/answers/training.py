@@ -494,7 +494,7 @@ wrong("early_stopping", "Did you number the epochs from 0?")(stopper(first=0))
 wrong("early_stopping", "Did you return the last epoch?")(stopper(result=lambda best, epoch, ppl: epoch))
 wrong("early_stopping", "Did you return the perplexity?")(stopper(result=lambda best, epoch, ppl: ppl))
 wrong("early_stopping", "Did you forget the return?")(stopper(result=lambda *_: None))
-wrong("early_stopping", "Does it never stop?")(stopper(wait=10**6))
+wrong("early_stopping", "Does it train without end?")(stopper(wait=10**6))
 wrong("early_stopping", LAST_WEIGHTS, "Did you wait an epoch too long?")(stopper(restore="none", wait=1))
 wrong("early_stopping", LAST_WEIGHTS, "Did you use <=?")(
     stopper(keep=lambda param: param, better=lambda ppl, best: ppl <= best)
