@@ -258,7 +258,7 @@ def _(p_network, p_counts):
     return searched(lambda w: (-(w * p_network + (1 - w) * p_counts).log().mean()).exp(), weights)
 
 
-@wrong("mixture")  # the perplexity is missing
+@wrong("mixture", "Return a tuple: weight, perplexity")
 def _(p_network, p_counts):
     return searched(lambda w: -(w * p_network + (1 - w) * p_counts).log().mean())[0]
 
