@@ -1,11 +1,10 @@
 """What networks know that were trained on the whole book, and how far back they look: for notebook 12.
 
-    python tests/tools/inside.py [FILE] [KIND ...]      -> data/runs/inside.json (about an hour on one core)
+    python tests/tools/inside.py [FILE]      -> data/runs/inside.json (about 40 minutes on one core)
 
-FILE is the book, downloaded unless it's given; KIND is a key of KINDS, all of them unless some are given. The first nine
-tenths of the book train. The validation half of the rest chooses the learning rate (in short runs, with seed 0)
-and the epoch, and trains the probes; the test half only reports. Results that are stored already stay, so a second call goes on where the
-first one stopped.
+FILE is the book, downloaded unless it's given. Its first nine tenths train. The validation half of the rest chooses
+the learning rate (in short runs, with seed 0) and the epoch, and trains the probes; the test half only reports.
+Results that are stored already stay: a second call goes on where the first one stopped.
 """
 
 import json
@@ -41,10 +40,10 @@ CONTEXTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64)  # characters
 ORDERS = range(1, 11)
 # {network: (epochs, learning rates of Adam to choose from, epochs of the short runs that choose)}
 KINDS = {
-    "RNN": (14, (0.002, 0.005), 4),
-    "LSTM": (24, (0.005, 0.015), 4),
-    "attention": (30, (0.005, 0.015), 4),
-    "attention + MLP": (30, (0.005, 0.015), 4),
+    "RNN": (12, (0.002, 0.005), 4),
+    "LSTM": (20, (0.005, 0.015), 4),
+    "attention": (24, (0.005, 0.015), 4),
+    "attention + MLP": (24, (0.005, 0.015), 4),
 }
 
 
@@ -144,7 +143,7 @@ def bits(model, text, k, past=None):
 
 @torch.no_grad()
 def read(model, text):
-    """Read a text once: bits of each character but the first, and the states, a tuple of (..., len(text), num_hiddens)."""
+    """Bits of each character of a text but the first, and all states: a tuple of (..., len(text), num_hiddens)."""
     state, logits, states = model.begin_state(1), [], []
     for id in text:
         scores, state = model(id.reshape(1, 1), state)
@@ -160,7 +159,7 @@ def rnn_jacobians(model, states):
 
 
 def lstm_jacobians(model, text, H, C):
-    """The same for the state (h, c) of an LSTM, both halves together; text, H, C: what it reads, and the state before."""
+    """The same for an LSTM's state, h and c together; text, H, C: what it reads, and the state before."""
     cell = nn.LSTMCell(model.vocab_size, model.num_hiddens)
     cell.load_state_dict({name.removesuffix("_l0"): value for name, value in model.rnn.state_dict().items()})
 
@@ -176,7 +175,7 @@ def lstm_jacobians(model, text, H, C):
 
 
 def stretches(model, text, states, num_places=24):
-    """{k: median over some places of (largest singular value of d state(t+k) / d state(t), root mean square of all)}."""
+    """{k: largest singular value of d state(t+k) / d state(t), root mean square of all}, medians over some places."""
     rng = torch.Generator().manual_seed(0)
     found = {k: [] for k in CONTEXTS}
     for t in torch.randint(len(text) - max(CONTEXTS) - 1, (num_places,), generator=rng).tolist():
@@ -270,6 +269,13 @@ def what_is_known(states, text, vocab):
 # --- all of it ---
 
 
+def try_rates(kind, tokens, validation, vocab_size):
+    """{learning rate: lowest validation perplexity of a short run with seed 0}."""
+    _, rates, epochs = KINDS[kind]
+    curves = {lr: fit(kind, tokens, validation, vocab_size, lr, 0, epochs)[1] for lr in rates}
+    return {lr: min(ppl for _, ppl in curve.values()) for lr, curve in curves.items()}
+
+
 def try_kind(kind, lr, seed, tokens, held_out, vocab):
     """Train one network and measure everything."""
     half = len(held_out) // 2
@@ -324,36 +330,29 @@ def counted(tokens, held_out, vocab):
     return result
 
 
-def store(name, make_result):
-    """Compute a result unless it's stored already, and store it."""
+def store(name, function, *arguments):
+    """Store what the function returns, unless it's stored already."""
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     if name not in results:
-        result = json.loads(json.dumps(make_result()))
-        results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-        results[name] = result
+        results[name] = function(*arguments)
         RESULTS.write_text(json.dumps(results) + "\n", encoding="utf-8")
-        print(name, json.dumps(result)[:2000], flush=True)
-    return results[name]
+        print(name, flush=True)
 
 
-def main(arguments):
-    kinds = [name for name in arguments if name in KINDS] or list(KINDS)
-    files = [name for name in arguments if name not in KINDS]
-    text = read_text(files[0] if files else download_book())
+def main(path=None):
+    text = read_text(path or download_book())
     tokens, held_out, vocab = load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
     validation = held_out[: len(held_out) // 2]
-    store("counted", lambda: counted(tokens, held_out, vocab))
-    for kind in kinds:
-        _, rates, epochs = KINDS[kind]
-        tried = {
-            lr: store(f"{kind}, {lr}", lambda: fit(kind, tokens, validation, len(vocab), lr, 0, epochs)[1])
-            for lr in rates
-        }
-        lr = min(tried, key=lambda lr: min(ppl for _, ppl in tried[lr].values()))
+    store("counted", counted, tokens, held_out, vocab)
+    for kind in KINDS:
+        store(f"{kind}, rates", try_rates, kind, tokens, validation, len(vocab))
+        tried = json.loads(RESULTS.read_text(encoding="utf-8"))[f"{kind}, rates"]
         for seed in SEEDS:
-            store(f"{kind}, seed {seed}", lambda: try_kind(kind, lr, seed, tokens, held_out, vocab))
+            store(
+                f"{kind}, seed {seed}", try_kind, kind, float(min(tried, key=tried.get)), seed, tokens, held_out, vocab
+            )
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)  # other sums end elsewhere after many epochs
-    main(sys.argv[1:])
+    main(*sys.argv[1:])
