@@ -77,7 +77,8 @@ def text_of(output):
 
 
 def test_the_course_is_complete():
-    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(10)]
+    assert len(NOTEBOOKS) >= 10
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(len(NOTEBOOKS))]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -10,6 +10,7 @@ Results that are stored already stay: a second call goes on where the first one 
 import json
 import math
 import sys
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from statistics import median
@@ -34,7 +35,9 @@ from d2lmini import (
     train_epoch,
 )  # fmt: skip
 
-RESULTS = Path(__file__).parents[2] / "data" / "runs" / "inside.json"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "data" / "runs" / "inside.json"
+NOTEBOOK = ROOT / "notebooks" / "12_look_inside.ipynb"
 BATCH, SEEDS = (32, 64), (0, 1, 2)
 CONTEXTS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 48, 64)  # characters
 ORDERS = range(1, 11)
@@ -50,36 +53,13 @@ KINDS = {
 # --- the networks ---
 
 
-def attention(Q, K, V):
-    return F.scaled_dot_product_attention(Q, K, V, is_causal=True)
-
-
-class AttentionModel(nn.Module):
-    """A language model without a state: one layer of causal self-attention over at most `context` characters."""
-
-    def __init__(self, vocab_size, width, mlp=0, num_heads=8, context=64):
-        super().__init__()
-        self.vocab_size, self.num_heads = vocab_size, num_heads
-        self.token, self.place = nn.Embedding(vocab_size, width), nn.Embedding(context, width)
-        self.norm, self.QKV, self.out = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = mlp and nn.Sequential(nn.LayerNorm(width), nn.Linear(width, mlp), nn.ReLU(), nn.Linear(mlp, width))
-        self.linear = nn.Linear(width, vocab_size)
-
-    def forward(self, X, state):
-        Z = self.token(X) + self.place.weight[: X.shape[1]]  # (batch_size, num_steps, width)
-        heads = self.QKV(self.norm(Z)).unflatten(2, (3, self.num_heads, -1))
-        Q, K, V = heads.permute(2, 0, 3, 1, 4)  # each (batch_size, num_heads, num_steps, width / num_heads)
-        Z = Z + self.out(attention(Q, K, V).transpose(1, 2).flatten(2))
-        if self.mlp:
-            Z = Z + self.mlp(Z)
-        return self.linear(Z).transpose(0, 1).flatten(0, 1), state  # time-major, as for all models
-
-    def begin_state(self, batch_size):
-        return ()
-
-    @property
-    def device(self):
-        return self.linear.weight.device
+def notebook_class():
+    """AttentionModel, as a cell of notebook 12 defines it."""
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    (source,) = ["".join(cell["source"]) for cell in cells if cell["id"] == "attention-model"]
+    namespace = {"nn": nn, "attention": partial(F.scaled_dot_product_attention, is_causal=True)}
+    exec(source, namespace)
+    return namespace["AttentionModel"]
 
 
 def make(kind, vocab_size, seed):
@@ -91,7 +71,8 @@ def make(kind, vocab_size, seed):
         model = RNNModel(nn.LSTM(vocab_size, 124), vocab_size)
         nn.init.normal_(model.rnn.weight_ih_l0, std=1.0)
         return model
-    return AttentionModel(vocab_size, 128) if kind == "attention" else AttentionModel(vocab_size, 72, mlp=352)
+    width, mlp = {"attention": (128, 0), "attention + MLP": (72, 352)}[kind]
+    return notebook_class()(vocab_size, width, mlp)
 
 
 def fit(kind, tokens, validation, vocab_size, lr, seed, epochs):
