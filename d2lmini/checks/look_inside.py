@@ -38,6 +38,13 @@ def places(rng, n, width, num_answers, noise=1.0, offset=0.0):
     return normal(rng, num_answers, width)[answers] + noise * normal(rng, n, width) + offset, answers
 
 
+def one_hot_places(rng, n, num_tokens, num_answers):
+    """Two tokens as one-hot vectors side by side, one of which says more about the answer; two columns are empty."""
+    tokens = ids(rng, num_tokens, n, 2)
+    answers = (tokens[:, 0] + (torch.rand(n, generator=rng) < 0.3)) % num_answers
+    return F.one_hot(tokens, num_tokens + 1).flatten(1).float(), answers
+
+
 probe_accuracy = Check(
     "probe_accuracy",
     reference_probe_accuracy,
@@ -46,6 +53,7 @@ probe_accuracy = Check(
         ("60 places, 3 features, 3 answers", places(rng, 60, 3, 3, 1.0, 2.0)),
         ("90 places, 4 features, 5 answers", places(rng, 90, 4, 5, 0.8, -2.0)),
         ("75 places, 6 features, 4 answers", places(rng, 75, 6, 4, 1.5, 1.5)),
+        ("one-hot features, whose columns depend on one another", one_hot_places(rng, 90, 5, 3)),
         ("features that tell nothing", (normal(rng, 120, 5), ids(rng, 3, 120))),
         ("400 places, 20 features, 6 answers", places(rng, 400, 20, 6, 2.0, 1.0)),
     ],

@@ -17,7 +17,7 @@ def with_ones(features):
 
 
 def fitted(features, answers):
-    return torch.linalg.lstsq(with_ones(features), F.one_hot(answers).float()).solution
+    return torch.linalg.lstsq(with_ones(features), F.one_hot(answers).float(), driver="gelsd").solution
 
 
 def accuracy(features, answers, weights):
@@ -65,7 +65,7 @@ def _(features, answers):
     centre = features[:half].mean(dim=0)
     wanted = F.one_hot(answers).float()
     share = wanted[:half].mean(dim=0)
-    weights = torch.linalg.lstsq(features[:half] - centre, wanted[:half] - share).solution
+    weights = torch.linalg.lstsq(features[:half] - centre, wanted[:half] - share, driver="gelsd").solution
     return float(torch.mean((((features[half:] - centre) @ weights + share).argmax(1) == answers[half:]).float()))
 
 
@@ -109,7 +109,7 @@ def _(features, answers):
 @wrong("probe_accuracy", "Did you forget the column of ones?")
 def _(features, answers):
     half = len(features) // 2
-    weights = torch.linalg.lstsq(features[:half], F.one_hot(answers[:half]).float()).solution
+    weights = torch.linalg.lstsq(features[:half], F.one_hot(answers[:half]).float(), driver="gelsd").solution
     return ((features[half:] @ weights).argmax(1) == answers[half:]).float().mean().item()
 
 
@@ -117,7 +117,7 @@ def _(features, answers):
 def _(features, answers):
     half = len(features) // 2
     A = with_ones(features)
-    weights = torch.linalg.lstsq(A[:half], answers[:half, None].float()).solution
+    weights = torch.linalg.lstsq(A[:half], answers[:half, None].float(), driver="gelsd").solution
     return ((A[half:] @ weights).round()[:, 0] == answers[half:]).float().mean().item()
 
 
