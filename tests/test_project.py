@@ -76,11 +76,18 @@ def test_readme_links_every_notebook_and_nothing_that_is_missing():
     assert {f"notebooks/{path.name}" for path in NOTEBOOKS} <= set(links)
 
 
-def test_readme_promises_the_reading_time_of_each_notebook():
+def test_readme_promises_the_time_of_each_notebook_and_of_the_course():
+    total = [0, 0]
     for path in NOTEBOOKS:
-        (row,) = [line for line in README.splitlines() if line.startswith("|") and path.name in line]
-        (minutes,) = re.findall(r"\*\*Time\*\*: about (\d+) minutes", path.read_text(encoding="utf-8"))
-        assert f"| {minutes} min |" in row, path.name
+        title = re.sub(r"\s+", " ", nbformat.read(path, as_version=4).cells[0].source)
+        times = re.search(
+            r"\*\*Time\*\*: about (\d+) minutes of reading, and about (\d+) minutes for the \w+ exercises", title
+        )
+        assert f"]({path.relative_to(ROOT).as_posix()})** ({times[1]} + {times[2]} min): " in README, path.name
+        total = [sum(pair) for pair in zip(total, map(int, times.groups()))]
+    hours = [round(minutes / 60) for minutes in total]
+    promised = f"Plan about {hours[0]} hours of reading and {hours[1]} hours for the exercises."
+    assert promised in re.sub(r"\s+", " ", README)
 
 
 def test_the_readmes_figure_and_samples_come_from_the_notebook():
