@@ -30,7 +30,6 @@ AVOIDED = {
     r"keep gate|write gate": "forget gate, input gate",
     r"free count": "add-one smoothing",
     r"in the training(?=[.,;:])|the training (?=(is|was|goes|ends|takes|begins)\b)": "training, or the training run",
-    r"likeliest text": "the likeliest token each time",
 }
 
 
