@@ -54,7 +54,7 @@ plan = Check(
         "Did you lose the other settings? Each run needs all of them: dict(common).": {"keep": False},
         "Did you plan one seed only? Each length needs every seed.": {"first_only": True},
         "Is the order right? All seeds of the first length, then all seeds of the next.": {"loop": "seeds"},
-        "Is every run a dict of its own? Begin each with dict(common).": {"in_place": True},
+        "Does every run have its own dict? Begin each with dict(common).": {"in_place": True},
     },
 )
 
