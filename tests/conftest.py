@@ -26,6 +26,9 @@ if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
 
 # The files that take longest, longest first: begun last, they would keep one worker busy while the other rests.
 LONGEST_FIRST = (
+    "test_colab",
+    "test_own_code",
+    "test_browser",
     "06_training",
     "09_experiments",
     "11_a_whole_novel",
