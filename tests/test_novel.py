@@ -99,3 +99,13 @@ def test_the_first_passes_of_a_rung_again(rung, passes, book, stored, one_thread
     again = novel.climb(rung, 0, tokens, validation, vocab, passes)
     for row, expected in zip(again, run["curve"]):
         assert row == pytest.approx(expected, rel=0.03)
+
+
+@pytest.mark.slow
+def test_the_first_epoch_of_the_long_run_again(book, stored, one_thread):
+    def stop(epoch, model):
+        raise KeyboardInterrupt  # as the stop button does
+
+    tokens, validation, _, vocab = book
+    _, curve, _ = novel.train(novel.LONG, tokens, validation, vocab, stop)
+    assert curve == {1: pytest.approx(stored["long"]["curve"]["1"], rel=0.03)}
