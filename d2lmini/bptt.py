@@ -83,7 +83,7 @@ def backward(d_logits, d_H, ids, states, params):
     else:
         dW_xh = torch.zeros_like(W_xh).index_add_(0, ids, rows)
     dW_hh = states[:-1].flatten(0, 1).T @ rows  # the sum over all steps is one product
-    return (dW_xh, dW_hh, rows.sum(dim=0), hiddens.T @ d_logits, d_logits.sum(dim=0)), dZ
+    return (dW_xh, dW_hh, rows.sum(0), hiddens.T @ d_logits, d_logits.sum(0)), dZ
 
 
 def empty_states(num_steps, batch_size, W_hh):

@@ -14,7 +14,7 @@ from .files import check_writable, read_file, write_file
 from .model import RNNModel, RNNModelScratch, rnn
 from .text import Vocab
 
-SCRATCH_NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")  # users' files have them: they stay for ever
+SCRATCH_NAMES = ("W_xh", "W_hh", "b_h", "W_hq", "b_q")  # users' files have them: they stay forever
 CLASSES = {"RNNModelScratch": RNNModelScratch, "RNNModelByHand": RNNModelByHand}
 LAYERS = {"nn.RNN": nn.RNN, "nn.GRU": nn.GRU, "nn.LSTM": nn.LSTM}
 LAYER_OPTIONS = {"input_size": int, "hidden_size": int, "num_layers": int, "nonlinearity": str, "bias": bool,

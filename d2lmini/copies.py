@@ -19,6 +19,7 @@ from .files import write_atomically
 FOLDER = "my-course"  # where a copy is made unless the learner says otherwise
 BACKUPS = "backups"  # a folder in the copy
 LEARNERS = ("stub-", "guess-")  # ids of the cells that the course gives to the learner to fill in
+CONTENTS = "contents.md"  # a copy's own page: the course's is the README of the repository, which isn't copied
 LINK = re.compile(r"""\]\(\s*<?([^)\s>#]+)|(?:src|href)=["']([^"'#]+)""")
 
 
@@ -103,6 +104,8 @@ def fresh(path):
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+        else:
+            cell["source"] = text_of(cell).replace("](../README.md)", f"]({CONTENTS})").splitlines(keepends=True)
     cells = {cell_id(cell): fingerprint(cell) for cell in notebook["cells"]}
     notebook["metadata"]["d2lmini"] = {"notebook": path.name, "cells": cells}
     return notebook
@@ -225,6 +228,7 @@ def start(folder=None):
     for name in linked_files():
         if not (folder / name).exists():
             store(folder / name, (course_folder() / name).read_bytes())
+    write_contents(folder)
     print(f"{len(added)} of {len(notebooks)} notebooks copied into {folder}.")
     if len(added) < len(notebooks):
         print("The others were there already, and are as they were. To bring them up to date: python -m d2lmini update")
@@ -253,6 +257,7 @@ def update(folder=None):
             print(f"{path.name}: new")
     for name in linked_files():
         renew(folder / name, (course_folder() / name).read_bytes(), backup / name)
+    write_contents(folder)
     if backup.exists():
         print(f"The files as they were: {backup}")
         print("If a notebook is open in JupyterLab, load it again: File > Reload Notebook from Disk.")
@@ -372,6 +377,15 @@ def find_copies(folder):
     if not found:
         raise ValueError(f"{folder} has no notebook of the course. To make a copy: python -m d2lmini start {folder}")
     return found
+
+
+def write_contents(folder):
+    """Write the page that lists a copy's notebooks. No backup: it's made anew each time, and holds nothing else."""
+    titles = [(path.name, markdown_of(path).partition("\n")[0].lstrip("# ")) for path in course_notebooks().values()]
+    data = "\n".join(["# Contents", "", *(f"- [{title}]({name})" for name, title in titles), ""]).encode()
+    path = folder / CONTENTS
+    if not path.exists() or path.read_bytes() != data:
+        store(path, data)
 
 
 def linked_files():

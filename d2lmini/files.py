@@ -151,7 +151,7 @@ def read_file(path, kind=None):
     """
     from safetensors.torch import load
 
-    if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe could wait for ever
+    if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe could wait forever
         raise ValueError(f"{path} is no regular file, but a folder, a pipe or a device: choose another path.")
     data = Path(path).read_bytes()
     try:

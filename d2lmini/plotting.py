@@ -279,7 +279,7 @@ class LiveFigure(LiveDisplay):
         return figure
 
     def progress(self):
-        """Where the training is: "epoch 40 of 500, about 2 min left", or where it stopped."""
+        """How far training is: "epoch 40 of 500, about 2 min left", or where it stopped."""
         epoch = len(self.history.train_ppl)
         if not self.running:
             return self.history.stopped or f"stopped after {epoch} of {self.num_epochs} epochs"

@@ -42,9 +42,9 @@ def read_text(path=None):
 
 
 def normalise(text, form="letters"):
-    """Reduce a text to few symbols.
+    """Reduce a text to few characters.
 
-    "letters": lower case, and every run of anything but a-z becomes one space (27 symbols at most).
+    "letters": lower case, and every run of anything but a-z becomes one space (27 characters at most).
     "characters": lower case, every line break becomes a space, punctuation stays.
 
     A line break always leaves a space behind, so words at line ends stay apart.

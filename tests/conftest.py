@@ -17,13 +17,25 @@ settings.load_profile("d2lmini")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
+    # The re-run of notebook 11 takes the chapter that ships: with the whole book it would train for minutes.
+    os.environ.setdefault("https_proxy", "http://127.0.0.1:9")  # nobody listens there
 
 # A shell's background job ignores Ctrl-C, and so would the programs that it starts; some tests send it to them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The files that take longest, longest first: begun last, they would keep one worker busy while the other rests.
-LONGEST_FIRST = ("06_training", "09_experiments", "07_concise", "08_gradients_by_hand", "05_gradient_clipping")
+LONGEST_FIRST = (
+    "test_colab",
+    "test_own_code",
+    "test_browser",
+    "06_training",
+    "09_experiments",
+    "11_a_whole_novel",
+    "07_concise",
+    "08_gradients_by_hand",
+    "05_gradient_clipping",
+)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,5 @@
-"""JupyterLab in a real browser: notebook 06 runs as a learner sees it, twice, and the stop button is honoured.
+"""JupyterLab in a real browser: notebook 06 runs as a learner sees it, twice; the stop button is honoured; the quick
+notebooks run in a fresh copy, light and dark, on wide and narrow screens.
 
 Skipped with a reason where there is no Chromium. Pictures are kept in tests/screenshots.
 """
@@ -15,6 +16,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from jupyter_client import BlockingKernelClient
+
+from d2lmini import copies
 
 ROOT = Path(__file__).parents[1]
 NAME = "06_training.ipynb"
@@ -33,8 +36,11 @@ pytestmark = [
 LIVE_CELLS = ("real-train", "random-train")  # their figure is redrawn while the network trains
 MEASURED = "real-speed"  # this cell prints what no two runs have in common
 
-# The page shall hold every cell, not only those in sight, so that they can be found by their place.
-# Nothing shall pop up over the buttons.
+# In the status bar, not in the circle at the top, which says idle too early.
+IDLE = re.compile(r"Python 3 \(ipykernel\) \| Idle")
+
+# The page holds every cell, not only those in sight, so that they can be found by their place.
+# Nothing pops up over the buttons.
 SETTINGS = {
     "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
@@ -54,6 +60,7 @@ def lab(tmp_path_factory):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(setting), encoding="utf-8")
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--allow-root"]
+    command.append("--LabApp.expose_app_in_browser=True")  # to change the theme
     server = subprocess.Popen(
         [*command, f"--ServerApp.root_dir={folder}"],
         env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -77,9 +84,7 @@ def page(lab):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.goto(lab[1])
-        # The status bar, not the circle at the top, which says idle too early.
-        idle = re.compile(r"Python 3 \(ipykernel\) \| Idle")
-        page.locator("#jp-main-statusbar", has_text=idle).wait_for(timeout=120_000)
+        page.locator("#jp-main-statusbar", has_text=IDLE).wait_for(timeout=120_000)
         yield page
         browser.close()
 
@@ -168,6 +173,35 @@ def test_runs_live_twice_with_the_same_numbers(lab, page):
         for output in (output for cell_outputs in outputs.values() for output in cell_outputs or []):
             output.pop("execution_count", None)
     assert first == second
+
+
+QUICK = ("00_the_book", "01_one_hot_encoding", "02_parameters", "03_forward_pass", "04_prediction")
+SIZES = {"desktop": (1280, 900), "half": (820, 900), "phone": (390, 800)}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_quick_notebook_of_a_fresh_copy_runs_and_leads_on(lab, page, name):
+    copies.start(lab[0] / "my-course")
+    page.goto(lab[1].replace(NAME, f"my-course/{name}.ipynb"))
+    page.locator("#jp-main-statusbar", has_text=IDLE).wait_for(timeout=120_000)
+    assert page.locator(".jp-Notebook h1").first.inner_text().startswith(name[:2]), "the title comes first"
+    assert page.locator(".jp-RenderedImage img").count() == 0, "a fresh copy gives nothing away"
+    run_all(page)
+    wait_for(lambda: not running(page), "all cells to be done", 1200)
+    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+    assert page.locator(".jp-RenderedImage img").count() >= 2
+    for theme in "JupyterLab Light", "JupyterLab Dark":
+        page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            screenshot(page, f"{name}-{theme[11:].lower()}-{size}.png")
+    page.set_viewport_size({"width": 1200, "height": 1000})
+    following = page.locator(".jp-Notebook a", has_text=re.compile(rf"^{int(name[:2]) + 1:02} ")).last
+    following.scroll_into_view_if_needed()
+    following.click()
+    tab = page.locator(".lm-TabBar-tab.lm-mod-current .lm-TabBar-tabLabel", has_text=f"{int(name[:2]) + 1:02}_")
+    tab.first.wait_for(timeout=60_000)
 
 
 def test_the_stop_button_keeps_what_was_trained(lab, page):

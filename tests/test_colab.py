@@ -2,6 +2,7 @@
 
 A clean environment holds what Colab brings (torch, numpy, matplotlib, a kernel, and little else), a stand-in for
 the module google.colab is loaded as there, and the set-up cell finds the package as a freshly built wheel.
+Afterwards each cell is run once more, from the last to the first, as readers do who go back: nothing may change.
 """
 
 import json
@@ -82,6 +83,39 @@ def preinstalled(python):
     return set(run(python, "-m", "pip", "freeze").split())
 
 
+def run_all(client, backwards=False):
+    """Run all code cells, from the first to the last or from the last to the first."""
+    cells = list(enumerate(client.nb.cells))
+    for i, cell in reversed(cells) if backwards else cells:
+        client.execute_cell(cell, i)
+
+
+def changed_by_going_back(client):
+    """{id: (text before, text now)} of the cells whose text changes when, after the last cell, each is run again.
+
+    Backwards, so that a cell finds the names as the cells below it have left them.
+    """
+    before = {cell.id: text_of(cell) for cell in client.nb.cells}
+    run_all(client, backwards=True)
+    now = {cell.id: text_of(cell) for cell in client.nb.cells}
+    return {id: (before[id], now[id]) for id in now if before[id] != now[id]}
+
+
+def text_of(cell):
+    """What a cell has printed, unless it measures."""
+    measures = "nbval-ignore-output" in cell.metadata.get("tags", [])
+    return "" if measures else "".join(output.get("text", "") for output in cell.get("outputs", []))
+
+
+def test_a_cell_that_going_back_breaks_is_noticed():
+    sources = "x = 1\nprint(x)", "y = 2\nprint(x + y)", "y = x + 2\nx = 5"
+    cells = [nbformat.v4.new_code_cell(source, id=f"cell-{i}") for i, source in enumerate(sources)]
+    client = NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3")
+    with client.setup_kernel():
+        run_all(client)
+        assert changed_by_going_back(client) == {"cell-1": ("3\n", "7\n")}
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_runs_in_colab(path, tmp_path, python, preinstalled, kernel):
     run(python, "-m", "pip", "uninstall", "-q", "-y", "d2lmini")
@@ -93,9 +127,12 @@ def test_runs_in_colab(path, tmp_path, python, preinstalled, kernel):
     place = notebook.cells.index(setup) + 1
     notebook.cells[place:place] = [again, where]
 
-    NotebookClient(notebook, timeout=1800, kernel_name=kernel, resources={"metadata": {"path": tmp_path}}).execute()
-
+    client = NotebookClient(notebook, timeout=1800, kernel_name=kernel, resources={"metadata": {"path": tmp_path}})
+    with client.setup_kernel():
+        run_all(client)
+        changed = changed_by_going_back(client)
     assert Path(where.outputs[0].text.strip()).is_relative_to(python.parents[1]), "not the package from the wheel"
     assert "".join(output.get("text", "") for output in again.outputs) == "", "the second run did something"
     after = set(run(python, "-m", "pip", "freeze").split())
     assert preinstalled <= after, f"the notebook changed what Colab brings: {preinstalled - after}"
+    assert not changed, "these cells print something else when they are run again after the last one"

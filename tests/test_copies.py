@@ -105,7 +105,8 @@ def test_a_copy_of_the_real_course_gives_nothing_away(tmp_path, monkeypatch, cap
         made, given = read(Path("my-course", original.name)), read(original)
         assert any(cell.get("outputs") for cell in given["cells"])
         assert [(cell["id"], cell["source"]) for cell in made["cells"]] == [
-            (cell["id"], cell["source"]) for cell in given["cells"]
+            (cell["id"], [line.replace("(../README.md)", "(contents.md)") for line in cell["source"]])
+            for cell in given["cells"]
         ]
         for cell in made["cells"]:
             assert not cell.get("outputs") and cell.get("execution_count") is None
@@ -134,11 +135,21 @@ def test_the_pages_and_pictures_that_are_linked_come_along(course):
     (folder.parent / "x").write_text("outside the course")
     copies.start("copy")
     names = sorted(path.relative_to("copy").as_posix() for path in tree("copy"))
-    assert names == [NAME, "pages/a b.png", "pages/c.svg", "pages/terms.md"]
+    assert names == [NAME, "contents.md", "pages/a b.png", "pages/c.svg", "pages/terms.md"]
     (folder / "pages" / "c.svg").write_bytes(b"newer")
     copies.update("copy")
     assert Path("copy/pages/c.svg").read_bytes() == b"newer"
     assert [path.read_bytes() for path in Path("copy/backups").rglob("c.svg")] == [b"c.svg"]
+
+
+def test_the_contents_lead_to_each_notebook_wherever_the_copy_is(course):
+    title = cell("title", "# 05 · Clipping\n\nText.", "markdown")
+    course(title, *OLD[1:], cell("links", "[Contents](../README.md) · [07](07.ipynb)", "markdown"))
+    copies.start("far/away")
+    assert Path("far/away/contents.md").read_text(encoding="utf-8") == f"# Contents\n\n- [05 · Clipping]({NAME})\n"
+    assert texts(Path("far/away", NAME))["links"] == "[Contents](contents.md) · [07](07.ipynb)"
+    copies.update("far/away")
+    assert not Path("far/away/backups").exists(), "nothing has changed"
 
 
 def test_the_course_itself_is_no_copy(course):
@@ -439,9 +450,12 @@ def test_a_full_disk_never_leaves_half_a_file(mine, course, monkeypatch, fails_a
         assert copies.update() == 2
     renewed = {NAME: fails_at >= 2, "06_training.ipynb": False}
     for path, content in before.items():
+        if path.name == "contents.md":
+            assert path.read_bytes() == content
+            continue
         assert renewed[path.name] or path.read_bytes() == content
         assert texts(path)["load"] == ("x = 2" if renewed[path.name] else "x = 1")
-    assert all(path.name in renewed for path in tree("my-course"))  # no file half written lies about
+    assert all(path.name in {*renewed, "contents.md"} for path in tree("my-course"))  # no file half written lies about
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a system without /dev/full")

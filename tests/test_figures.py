@@ -227,21 +227,18 @@ def test_no_picture_is_large():
     assert [name for name, _, png, _ in pictures() if len(png) > 500_000] == []
 
 
-@pytest.mark.xfail(strict=False, reason="the notebooks' figures don't have it all yet")
 def test_every_picture_has_an_alternative_text():
     alts = {name: cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "") for name, cell, _, _ in pictures()}
     assert [name for name, alt in alts.items() if len(alt) < 30] == []
     assert len(set(alts.values())) == len(alts), "each figure has a finding of its own"
 
 
-@pytest.mark.xfail(strict=False, reason="the notebooks' figures don't have it all yet")
 def test_every_picture_is_sharp():
     soft = [name for name, _, png, size in pictures()
             if Image.open(io.BytesIO(png)).width < 2 * size.get("width", 1e9)]  # fmt: skip
     assert soft == []
 
 
-@pytest.mark.xfail(strict=False, reason="the notebooks' figures don't have it all yet")
 def test_no_figure_has_tiny_text_or_colours_of_its_own():
     sources = {name: cell.source for name, cell, _, _ in pictures()}
     assert [

@@ -29,6 +29,7 @@ def project(tmp_path):
         "or [here](https://OWNER.github.io/d2lmini). --> Read [this](https://github.com/d2l-ai/d2l-en).\n",
         encoding="utf-8",
     )
+    shutil.copy(ROOT / "CITATION.cff", tmp_path)
     named = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     named = named.replace(f"github.com/{frame.repository()}", f"github.com/{frame.PLACEHOLDER}")
     (tmp_path / "pyproject.toml").write_text(named, encoding="utf-8")
@@ -118,6 +119,8 @@ def test_an_address_reaches_every_page_and_the_release_check_passes(project):
         "# Course\n\nOpen it\nin [Colab](https://colab.research.google.com/github/Ada/my.rnn_course/blob/x),\n"
         "or [here](https://Ada.github.io/my.rnn_course). Read [this](https://github.com/d2l-ai/d2l-en).\n"
     )
+    citation = yaml.safe_load((project / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["repository-code"] == "https://github.com/Ada/my.rnn_course"
     for path in frame.notebooks(project):
         text = "".join(cell.source for cell in cells(path))
         assert (

@@ -1,4 +1,4 @@
-"""Files that an earlier version has stored are read, and hold the same numbers: names and format stay for ever."""
+"""Files that an earlier version has stored are read, and hold the same numbers: names and format stay forever."""
 
 import json
 import shutil

@@ -93,6 +93,6 @@ def test_every_predict_keeps_a_guess_and_the_end_shows_them(path):
     assert not waiting, f"{waiting} has no guess- cell after it"
     assert len(set(asked)) == len(asked) > 0
     (table,) = [cell for cell in cells if cell.id == "guesses"]
-    shown = re.findall(r'^ {4}"([^"]+)":', table.source, re.M)
+    shown = re.findall(r'^ +"([^"]+)":', table.source, re.M)
     assert shown == asked
-    assert table.source.startswith(("compare_guesses({", "compare_guesses(\n"))
+    assert re.search(r"^compare_guesses\(", table.source, re.M)

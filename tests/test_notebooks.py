@@ -78,7 +78,7 @@ def text_of(output):
 
 def test_the_course_is_complete():
     assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(len(NOTEBOOKS))]
-    assert len(NOTEBOOKS) >= 10
+    assert len(NOTEBOOKS) == 13
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import json
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import d2lmini
 from d2lmini import normalise, read_text
 
 if sys.version_info >= (3, 11):
@@ -76,11 +76,18 @@ def test_readme_links_every_notebook_and_nothing_that_is_missing():
     assert {f"notebooks/{path.name}" for path in NOTEBOOKS} <= set(links)
 
 
-def test_readme_promises_the_reading_time_of_each_notebook():
+def test_readme_promises_the_time_of_each_notebook_and_of_the_course():
+    total = [0, 0]
     for path in NOTEBOOKS:
-        (row,) = [line for line in README.splitlines() if line.startswith("|") and path.name in line]
-        (minutes,) = re.findall(r"\*\*Time\*\*: about (\d+) minutes", path.read_text(encoding="utf-8"))
-        assert f"| {minutes} min |" in row, path.name
+        title = re.sub(r"\s+", " ", nbformat.read(path, as_version=4).cells[0].source)
+        times = re.search(
+            r"\*\*Time\*\*: about (\d+) minutes of reading, and about (\d+) minutes for the \w+ exercises", title
+        )
+        assert f"]({path.relative_to(ROOT).as_posix()})** ({times[1]} + {times[2]} min): " in README, path.name
+        total = [sum(pair) for pair in zip(total, map(int, times.groups()))]
+    hours = [round(minutes / 60) for minutes in total]
+    promised = f"Plan about {hours[0]} hours of reading and {hours[1]} hours for the exercises."
+    assert promised in re.sub(r"\s+", " ", README)
 
 
 def test_the_readmes_figure_and_samples_come_from_the_notebook():
@@ -98,12 +105,34 @@ def test_the_readmes_figure_and_samples_come_from_the_notebook():
     assert recited in normalise(read_text()), "README.md says that the last line stands in the book"
 
 
-def test_ci_runs_the_lines_of_the_readme():
+@pytest.mark.parametrize("command", ["jupyter lab", "pytest"])
+def test_ci_runs_the_commands_of_the_readme(command):
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    for command in "jupyter lab", "pytest":
-        assert f'bash -euo pipefail -c "$(readme_line {json.dumps(command) if " " in command else command})"' in ci
-        (line,) = re.findall(rf"^python3 -m venv .*/{command}.*$", README, re.MULTILINE)
-        assert line.startswith("python3 -m venv .venv && .venv/bin/pip install -e ")
+    assert re.search(
+        rf'command=\$\(.ci/readme "?{command}"?\)\n(.*\n)*?bash -euo pipefail -c "\$command" </dev/null', ci
+    )
+    lines = subprocess.run(
+        [ROOT / ".ci/readme", command], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert "\n".join(["```bash", *lines, "```"]) in README
+    assert lines[0] == "python3 -m venv .venv &&" and lines[1].startswith(".venv/bin/pip install -e ")
+    assert lines[-1].startswith(f".venv/bin/{command} ") and all(line.endswith("&&") for line in lines[:-1])
+    windows = subprocess.run(
+        [ROOT / ".ci/readme", command, "windows"], capture_output=True, text=True, check=True
+    ).stdout
+    other = " ".join(lines).replace("python3 -m venv", "python -m venv").replace("my-course/", "my-course\\")
+    assert windows.strip() == other.replace(".venv/bin/", ".venv\\Scripts\\")
+
+
+def test_the_citation_and_the_changelog_know_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == d2lmini.__version__ and citation["title"] == README.splitlines()[0].lstrip("# ")
+    assert f"\n## {d2lmini.__version__}\n" in (ROOT / ".github/CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_code_in_the_readme_fits_a_column():
+    for block in re.findall(r"^```\w+\n(.*?)^```", README, re.MULTILINE | re.DOTALL):
+        assert max(map(len, block.splitlines())) <= 88
 
 
 # What is shipped.
@@ -139,7 +168,7 @@ def tracked_texts():
     if listed.returncode != 0:
         pytest.skip("this is no git checkout, so that what belongs to the project cannot be listed")
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.endswith((".png", ".safetensors")):
+        if (ROOT / name).is_file() and not name.endswith((".gif", ".png", ".safetensors")):
             yield name, (ROOT / name).read_text(encoding="utf-8")
 
 

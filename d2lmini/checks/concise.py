@@ -1,4 +1,7 @@
-"""Checks of notebook 07: a step of a GRU, a step of an LSTM, and the same network as a layer of torch.nn."""
+"""Checks of notebook 07: the same network as a layer of torch.nn, a GRU's step, a step of nn.LSTM, a fair choice."""
+
+import math
+from statistics import fmean, geometric_mean, median
 
 import torch
 from torch import nn
@@ -89,23 +92,37 @@ gru_step = Check(
 )
 
 
-def lstm(X, H, C, params, *, order=(0, 1, 2, 3), squash=torch.tanh, out=torch.tanh, gates=torch.sigmoid, forget="F",
-         write="I", shown="new", fed="H", results=lambda H, C: (H, C), bias=1, transpose=False, old=1,
-         new=1):  # fmt: skip
-    """A step of long short-term memory, with places to go wrong."""
+def packed(rng, num_inputs, num_hiddens):
+    """The parameters of a layer nn.LSTM: weight_ih, weight_hh, bias_ih, bias_hh."""
+    n, h = num_inputs, num_hiddens
+    return [normal(rng, *shape, std=0.8) for shape in [(4 * h, n), (4 * h, h), (4 * h,), (4 * h,)]]
+
+
+def blocks(params, order, split):
+    """Weights from the input, weights from the state and bias of the blocks i, f, g and o, in a given order."""
+    h = params[1].shape[1]
+    for k in order:
+        rows = slice(k * h, (k + 1) * h) if split == "blocks" else slice(k, None, 4)
+        yield [param[rows] for param in params]
+
+
+def lstm(X, H, C, params, *, order=(0, 1, 2, 3), split="blocks", squash=torch.tanh, out=torch.tanh,
+         gates=torch.sigmoid, forget="F", write="I", shown="new", fed="H", results=lambda H, C: (H, C), bias=(1, 1),
+         old=1, new=1):  # fmt: skip
+    """A step of long short-term memory with the parameters of nn.LSTM, with places to go wrong."""
     fed_state = C if fed == "C" else H
-    linear = [X @ W_x + fed_state @ W_h + b for W_x, W_h, b in triples(params, bias, transpose, old, new)]
-    I, F_, O = (gates(linear[i]) for i in order[:3])
-    candidate = squash(linear[order[3]])
+    linear = [
+        X @ (new * W_x).T + fed_state @ (old * W_h).T + bias[0] * b_x + bias[1] * b_h
+        for W_x, W_h, b_x, b_h in blocks(params, order, split)
+    ]
+    I, F_, candidate, O = gates(linear[0]), gates(linear[1]), squash(linear[2]), gates(linear[3])
     stays = {"F": F_ * C, "no": 0 * C, "all": C, "1 - F": (1 - F_) * C, "1 - I": (1 - I) * C}[forget]
     C_new = stays + (candidate if write == "all" else I * candidate)
     return results(O * out(C if shown == "old" else C_new), C_new)
 
 
 def reference_lstm(X, H, C, params):
-    gates = [params[3 * i : 3 * i + 3] for i in (0, 1, 3, 2)]  # PyTorch's order: i, f, c, o
-    W_x, W_h, b = (torch.cat([gate[k] for gate in gates], dim=-1) for k in range(3))
-    return torch.lstm_cell(X, (H, C), W_x.T, W_h.T, b, torch.zeros_like(b))
+    return torch.lstm_cell(X, (H, C), *params)
 
 
 lstm_step = Check(
@@ -114,7 +131,7 @@ lstm_step = Check(
     lambda rng: [
         (
             f"{what}X ({b}, {n}), H and C ({b}, {h})",
-            (hot(ids(rng, n, b), n), scale * normal(rng, b, h), scale * normal(rng, b, h), gated(rng, n, h, 4)),
+            (hot(ids(rng, n, b), n), scale * normal(rng, b, h), scale * normal(rng, b, h), packed(rng, n, h)),
         )
         for what, b, n, h, scale in SIZES
     ],
@@ -122,14 +139,18 @@ lstm_step = Check(
     {
         "Did you forget tanh in H = O * tanh(C)?": {"out": same_value},
         "Did you use the old C for H? Take the new one.": {"shown": "old"},
-        "Did you swap the gates I and F? The parameters of I come first.": {"order": (1, 0, 2, 3)},
-        "Did you take the parameters in another order? It is i, f, o, c; nn.LSTM has i, f, c, o.": [
+        "Did you swap the gates I and F? The block of I comes first.": {"order": (1, 0, 2, 3)},
+        "Did you take the blocks in another order? In nn.LSTM it is i, f, g, o.": [
             {"order": (0, 1, 3, 2)},
             {"order": (0, 2, 1, 3)},
             {"order": (2, 1, 0, 3)},
+            {"order": (3, 1, 2, 0)},
+            {"order": (0, 3, 2, 1)},
             {"order": (1, 2, 0, 3)},
             {"order": (2, 0, 1, 3)},
+            {"order": (1, 0, 3, 2)},
         ],
+        "Did you take every fourth row? Each block is num_hiddens rows in a row.": {"split": "every fourth"},
         "Did you forget the forget gate F in F * C?": [{"forget": "no"}, {"forget": "all"}],
         "Did you multiply C by 1 - F or by 1 - I? It is multiplied by F.": [{"forget": "1 - F"}, {"forget": "1 - I"}],
         "Did you forget the input gate I of the candidate?": {"write": "all"},
@@ -139,8 +160,8 @@ lstm_step = Check(
         GATES_TANH: {"gates": torch.tanh},
         GATES_LINEAR: {"gates": same_value},
         "Did you swap the results? The order is (H, C).": {"results": lambda H, C: (C, H)},
-        NO_BIAS: {"bias": 0},
-        "Did you transpose the matrices W_hi, W_hf, W_ho, W_hc?": {"transpose": True},
+        NO_BIAS: {"bias": (0, 0)},
+        "Did you leave out one of the two biases? Both are added.": [{"bias": (1, 0)}, {"bias": (0, 1)}],
         "Did you leave out the state in the gates and the candidate?": {"old": 0},
         "Did you leave out the input in the gates and the candidate?": {"new": 0},
     },
@@ -221,3 +242,61 @@ to_nn_rnn = Check(
         "bias_ih_l0 + bias_hh_l0": "Do the two biases add up to b_h?",
     },
 )
+
+
+def choice(runs, *, by="validation", report="test", mean=fmean, best=min, pool=False, results=lambda *all: all):
+    """A learning rate, and what to say about it, with places to go wrong."""
+    lr = best(runs, key=lambda lr: mean(runs[lr][by]))
+    ppl = [p for run in runs.values() for p in run[report]] if pool else runs[lr][report]
+    return results(lr, (mean if mean in (fmean, geometric_mean, median) else fmean)(ppl), min(ppl), max(ppl))
+
+
+def reference_choice(runs):
+    """The same with sums and sorted lists."""
+    totals = sorted((sum(run["validation"]) / len(run["validation"]), lr) for lr, run in runs.items())
+    test = sorted(runs[totals[0][1]]["test"])
+    return totals[0][1], sum(test) / len(test), test[0], test[-1]
+
+
+def table(*rows):
+    return ({lr: {"validation": validation, "test": test} for lr, validation, test in rows},)
+
+
+def random_table(rng):
+    rows = [(lr, (5 + 3 * torch.rand(2, 5, generator=rng)).double().round(decimals=1)) for lr in (8, 0.5, 2, 0.25, 4)]
+    return table(*((lr, *numbers.tolist()) for lr, numbers in rows))
+
+
+choose_lr = Check(
+    "choose_lr",
+    reference_choice,
+    lambda rng: [
+        ("one rate, one seed", table((0.5, [7.0], [6.5]))),
+        ("two rates", table((0.5, [7.0, 7.5, 8.0], [6.0, 6.4, 6.8]), (2, [6.9, 7.1, 7.3], [6.5, 7.0, 6.9]))),
+        ("a lucky seed", table((1, [5.0, 9.0, 9.1], [5.5, 8.0, 8.1]), (0.25, [7.0, 6.9, 7.6], [7.7, 7.2, 6.1]),
+                               (4, [7.3, 7.4, 7.2], [5.0, 5.1, 5.2]))),
+        ("one run diverged", table((4, [5.0, math.inf, 5.1], [5.2, math.inf, 5.0]), (1, [6.5, 6.3, 6.1],
+                                   [6.6, 6.9, 6.2]), (0.5, [6.7, 6.8, 6.6], [6.0, 6.1, 6.3]))),
+        ("skewed rates", table((2, [5.0, 5.0, 9.2], [7.0, 6.0, 9.0]), (1, [6.3, 6.4, 6.2], [6.9, 6.4, 7.7]),
+                               (8, [6.35, 6.45, 6.25], [6.3, 5.4, 6.1]))),
+        ("five rates, five seeds", random_table(rng)),
+    ],
+    choice,
+    {
+        "Did you choose by the test half? It's only for the report.": {"by": "test"},
+        "Did you report the validation half? The choice has made it look better than it is.": {
+            "report": "validation"
+        },
+        "Did you choose the rate with the best single seed? Compare the means over the seeds.": {"mean": min},
+        "Did you choose by the worst seed? Compare the means over the seeds.": {"mean": max},
+        "Did you look at one seed only? Compare the means over the seeds.": [
+            {"mean": lambda ppl: ppl[0]}, {"mean": lambda ppl: ppl[-1]},
+        ],
+        "Did you choose the highest mean? Low perplexities are good.": {"best": max},
+        "Did you take the geometric mean? Here it's the ordinary one, sum / number.": {"mean": geometric_mean},
+        "Did you take the median instead of the mean?": {"mean": median},
+        "Did you report all rates together? Only the chosen one counts.": {"pool": True},
+        "Did you swap the lowest and the highest?": {"results": lambda lr, mean, low, high: (lr, mean, high, low)},
+    },
+    parts=("lr", "mean", "lowest", "highest"),
+)  # fmt: skip

@@ -129,7 +129,7 @@ clip = Check(
     {
         EACH_ITS_OWN: {"each": True},
         SCALED_UP: {"cap": False},
-        "Did you cut each number to -theta .. theta? That changes the direction.": {"clamp": True},
+        "Did you cut each number to the range from -theta to theta? That changes the direction.": {"clamp": True},
         "Is the comparison the wrong way round, or max in place of min? Scale only if the norm is above theta.": {
             "reverse": True
         },

@@ -1,12 +1,14 @@
-"""Checks of notebook 08: the gradients of softmax, of tanh, and through time."""
+"""Checks of notebook 08: the gradients of softmax, of tanh, and through time; a product hoisted out of the loop."""
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from .judge import Check, hot, ids, normal
 from .prediction import OVERFLOW, SOFTMAX_AXIS, SOFTMAXES
 from .reading import Flaw, Parts
+from .watching import floats, memory, with_gradients
 
 
 def without_autograd(function, *args):
@@ -265,3 +267,110 @@ recurrent_gradient = Check(
         "Did you leave out the last step?": {"steps": slice(None, -1)},
     },
 )  # fmt: skip
+
+
+class Uses(TorchFunctionMode):
+    """Counts the computations with a tensor of at least `size` numbers; a view is no computation."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.count = size, 0
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        large = [tensor for tensor in floats([*args, *(kwargs or {}).values()]) if tensor.numel() >= self.size]
+        self.count += bool(large and memory(result) - memory(large))
+        return result
+
+
+def outside_the_loop(function, X, *others):
+    """The states and their gradients, and whether an input or W_xh is used anew at each step."""
+    uses = Uses(size=X[0].numel())
+
+    def counted(*args):
+        with uses:
+            return function(*args)
+
+    found = with_gradients(counted, X, *others)
+    if not isinstance(found["result"], torch.Tensor):
+        found.pop("gradients", None)  # those of a list of states can't be compared
+    if uses.count >= len(X) >= 12:  # with fewer steps it can't be told from a handful of operations outside
+        hint = "Take the product with W_xh out of the loop: it doesn't have to wait for a state."
+        found["way"] = Flaw("it computes with X or W_xh at every step", hint)
+    return found
+
+
+def reference_hoist(X, H, W_xh, W_hh, b_h):
+    states = []
+    for inputs in F.linear(X, W_xh.T, b_h):
+        H = torch.tanh(torch.addmm(inputs, H, W_hh))
+        states.append(H)
+    return torch.stack(states)
+
+
+def unrolled(X, H, W_xh, W_hh, b_h, *, first="given", bias=1, W=lambda W_hh: W_hh, squeeze=torch.tanh, inputs="own",
+             join=torch.add, state="new", result="states"):  # fmt: skip
+    """The states of all steps, with places to go wrong."""
+    shares = X @ W_xh + bias * b_h
+    if inputs == "mixed":
+        shares = shares.reshape(shares.shape[1], shares.shape[0], -1).transpose(0, 1)
+    shares = {"first": shares[:1].expand_as(shares), "previous": shares.roll(1, 0)}.get(inputs, shares)
+    given = H = H if first == "given" else torch.zeros_like(H)
+    states = [H]
+    for share in shares:
+        H = squeeze(join(share, (H if state == "new" else given) @ W(W_hh)))
+        states.append(H)
+    return {
+        "states": lambda: torch.stack(states[1:]), "before": lambda: torch.stack(states[:-1]),
+        "all": lambda: torch.stack(states), "last": lambda: H, "copies": lambda: torch.stack([H] * len(X)),
+        "batch first": lambda: torch.stack(states[1:], dim=1), "reversed": lambda: torch.stack(states[:0:-1]),
+        "rows": lambda: torch.cat(states[1:]),
+    }[result]()  # fmt: skip
+
+
+def layer(rng, num_steps, batch_size, num_inputs, num_hiddens):
+    n, h = num_inputs, num_hiddens
+    shapes = [(num_steps, batch_size, n), (batch_size, h), (n, h), (h, h), (h,)]
+    return tuple(normal(rng, *shape, std=std) for shape, std in zip(shapes, (1, 0.5, n**-0.5, h**-0.5, 0.5)))
+
+
+hoist = Check(
+    "hoist",
+    reference_hoist,
+    lambda rng: [
+        ("one step, a batch of 2, 4 inputs, 3 hidden units", layer(rng, 1, 2, 4, 3)),
+        ("3 steps, a batch of 1, 2 inputs, 3 hidden units", layer(rng, 3, 1, 2, 3)),
+        ("5 steps, a batch of 4, 3 inputs, 6 hidden units", layer(rng, 5, 4, 3, 6)),
+        ("12 steps, a batch of 2, 50 inputs, 3 hidden units", layer(rng, 12, 2, 50, 3)),
+    ],
+    unrolled,
+    {
+        "Did you forget H? It is the state before the first step.": {"first": "zero"},
+        "Did you forget the bias b_h?": {"bias": 0},
+        "Did you add the bias b_h twice?": {"bias": 2},
+        "Did you transpose W_hh?": {"W": lambda W_hh: W_hh.T},
+        "Did you forget W_hh? The state before is multiplied by it.": {"W": lambda W_hh: torch.eye(len(W_hh))},
+        "Did you forget tanh?": {"squeeze": lambda Z: Z},
+        "Did you apply tanh before the two shares were added?": {
+            "join": lambda share, past: torch.tanh(share) + past,
+            "squeeze": lambda Z: Z,
+        },
+        "Did you multiply the two shares? They are added.": {"join": torch.mul},
+        "Did you use the inputs of the first step at every step?": {"inputs": "first"},
+        "Did you use the inputs of another step?": {"inputs": "previous"},
+        "Did you mix up steps and sequences in a reshape? The first axis of X is the step.": {"inputs": "mixed"},
+        "Did you begin every step with the same state? Each step begins with the state that the step before made.": {
+            "state": "given"
+        },
+        "Did you return the last state only?": {"result": "last"},
+        "Did you return the last state for every step? H[:] = ... overwrites the states that you have kept.": {
+            "result": "copies"
+        },
+        "Did you return the states before the steps? Those after the steps are wanted.": {"result": "before"},
+        "Did you return H, too? Only the states after the steps are wanted.": {"result": "all"},
+        "Are the axes swapped? The first axis of the result is the step.": {"result": "batch first"},
+        "Did you reverse the order of time?": {"result": "reversed"},
+        "Did you use torch.cat? torch.stack makes the axis of the steps.": {"result": "rows"},
+    },
+    run=outside_the_loop,
+)

@@ -129,6 +129,7 @@ SOFTMAXES = {
     "sigmoid": lambda logits, dim: logits.sigmoid(),
     "ratio": lambda logits, dim: logits / logits.sum(dim, keepdim=True),
     "unsafe": lambda logits, dim: logits.exp() / logits.exp().sum(dim, keepdim=True),
+    "one maximum": lambda logits, dim: SOFTMAXES["unsafe"](logits - logits.max(), dim),
 }
 
 
@@ -151,6 +152,7 @@ temperature = Check(
         ("a vocabulary of 2", (normal(rng, 1, 2), 3.0)),
         ("logits of a single step", (normal(rng, 5), 0.7)),
         ("large logits, up to 1,000", (torch.tensor([[1000.0, 999.0, -1000.0]]), 0.5)),
+        ("large logits with two signs", (torch.tensor([[1000.0, 999.0], [-1000.0, -998.0]]), 1.5)),
         ("a logit of minus infinity", (torch.tensor([0.3, -math.inf, 1.2, -0.4]), 1.6)),
         ("equal logits", (torch.tensor([0.4, 0.4, 0.4]), 2)),
         ("temperature 1", (normal(rng, 2, 5), 1.0)),
@@ -175,6 +177,9 @@ temperature = Check(
         "Did you use sigmoid? The probabilities of a row sum to 1.": {"by": "sigmoid"},
         "Did you divide by the sum without exp?": {"by": "ratio"},
         OVERFLOW: {"by": "unsafe"},
+        "Did you subtract the largest logit of all rows? Each row has its own: amax(dim=-1, keepdim=True).": {
+            "by": "one maximum"
+        },
     },
     any_float=True,
 )

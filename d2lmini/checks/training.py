@@ -1,4 +1,4 @@
-"""Checks of notebook 06: perplexity of tokens and of an epoch, and one step of training."""
+"""Checks of notebook 06: perplexity of tokens and of an epoch, one step of training, and early stopping."""
 
 import math
 
@@ -11,7 +11,7 @@ from .forward_pass import OLD_STATE, STATE_IGNORED, step
 from .gradient_clipping import EACH_ITS_OWN, SCALED_UP, joint
 from .judge import Check, hot, ids, normal
 from .parameters import NAMES, shapes
-from .reading import Flaw, Parts, Unread, describe, items_of, unread
+from .reading import Flaw, Parts, Unread, describe, items_of, number_of, unread
 from .watching import usual_settings
 
 NOT_DETACHED = "Did you forget to detach the incoming state? Its history belongs to the previous minibatch."
@@ -264,3 +264,133 @@ train_step = Check(
     changes=("params",),
     shares=True,
 )  # fmt: skip
+
+
+ENDLESS = 40  # epochs after which a training run without an end is ended
+
+
+class Endless(Exception):
+    """The training run goes on and on."""
+
+
+def rounds(curve, params):
+    """A pretended training run: what trains it for an epoch, what measures it, and how many epochs there were."""
+    epochs = []
+
+    def train_one_epoch():
+        epochs.append(len(epochs) + 1)
+        if len(epochs) > ENDLESS:
+            raise Endless
+        with torch.no_grad():
+            for number, param in enumerate(params):
+                param += 0.25 * (number + 1) * len(epochs)
+
+    def validation_ppl():
+        return 28.0 if not epochs else curve[min(len(epochs), len(curve)) - 1]
+
+    return train_one_epoch, validation_ppl, epochs
+
+
+def observe_stopping(function, curve, params, patience):
+    """The best epoch that is found, how long it trained, and the parameters that it leaves behind."""
+    params = [param.clone().requires_grad_() for param in params]
+    handed, found = list(params), Parts()
+    train_one_epoch, validation_ppl, epochs = rounds(curve, params)
+    try:
+        found["result"] = function(train_one_epoch, validation_ppl, handed, patience)
+    except Endless:
+        return Parts({"number of epochs": f"no end after {ENDLESS}"})
+    usual_settings()  # whatever the function has set
+    found["number of epochs"] = number_of(len(epochs), "epoch")
+    if len(handed) != len(params) or any(a is not b for a, b in zip(params, handed)):
+        hint = "Copy the numbers into each tensor, under no_grad: param.copy_(...), not params[i] = ..."
+        found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
+    return found | {f"parameter {i}": param for i, param in enumerate(params)}
+
+
+def stopping(train_one_epoch, validation_ppl, params, patience, *, better=lambda ppl, best: ppl < best, saved="best",
+             kept=slice(None), offset=0, waits="since best", returned=lambda best, last, ppl: best):  # fmt: skip
+    """Early stopping, with places to go wrong."""
+    best, best_ppl, copies, epoch, previous, bad = 0, None, None, 0, None, 0
+    while True:
+        before = [param.detach().clone() for param in params]
+        train_one_epoch()
+        epoch, ppl = epoch + 1, validation_ppl()
+        rival = previous if waits == "since falling" else best_ppl
+        improved = rival is None or better(ppl, rival)
+        if best_ppl is None or better(ppl, best_ppl):
+            best, best_ppl = epoch, ppl
+            if copies is None or saved != "first":
+                copies = before if saved == "before" else [param.detach().clone() for param in params]
+        bad = 0 if improved and waits != "altogether" else bad + (not improved)
+        previous = ppl
+        if bad >= patience + offset:
+            break
+    if saved != "last":
+        with torch.no_grad():
+            for param, copy in list(zip(params, copies))[kept]:
+                param.copy_(copy)
+    return returned(best, epoch, best_ppl)
+
+
+def reference_stopping(train_one_epoch, validation_ppl, params, patience):
+    """All states are kept, and the choice is made from the whole list."""
+    ppls, states = [], []
+    while len(ppls) <= patience or min(ppls[-patience:]) < min(ppls[:-patience]):
+        train_one_epoch()
+        ppls.append(validation_ppl())
+        states.append([param.detach().clone() for param in params])
+    best = ppls.index(min(ppls))
+    for param, numbers in zip(params, states[best]):
+        param.data.copy_(numbers)
+    return best + 1
+
+
+FORGOTTEN = (
+    "Are these the weights of the last epoch? Keep copies (.clone()) in the best epoch, and put them back at the end."
+)
+
+early_stopping = Check(
+    "early_stopping",
+    reference_stopping,
+    lambda rng: [
+        (
+            f"validation perplexities {', '.join(map(str, curve))}, patience {patience}",
+            (curve, [normal(rng, *shape) for shape in shapes], patience),
+        )
+        for curve, patience, shapes in [
+            ([9, 7, 8, 8.5, 8.6, 5], 2, [(2,)]),
+            ([9, 7.5, 7, 7, 7, 6.5, 6, 8], 2, [(2, 3), (3,)]),
+            ([6, 6.5, 6.4, 6.3, 6.2, 5], 4, [(2,), (1, 2)]),
+            ([9, 9.5, 8, 8.5, 7, 7.5, 6.5, 6.4, 6.45, 6.44, 6.43, 6.42, 5], 3, [(2, 2), (3,), (2,)]),
+            ([9, 10, 8], 1, [(3,), (2,)]),
+            ([30, 29, 31, 28.5, 31, 31, 31, 31], 3, [(4, 2), (2,)]),
+        ]
+    ],
+    stopping,
+    {
+        FORGOTTEN: {"saved": "last"},
+        "Did you keep the weights of the first epoch only? Copy anew in each epoch that is better.": {"saved": "first"},
+        "Did you copy the weights before the epoch? The best weights are those that were measured.": {
+            "saved": "before"
+        },
+        "Did you put back only some of the parameters?": [{"kept": slice(1)}, {"kept": slice(1, None)}],
+        "Did you use <=? Of two equal perplexities, the first counts.": {"better": lambda ppl, best: ppl <= best},
+        "Did you look for the highest perplexity? The lowest is the best.": {"better": lambda ppl, best: ppl > best},
+        "Did you wait an epoch too long? Stop after `patience` epochs without a new best.": {"offset": 1},
+        "Did you stop an epoch too soon? Stop after `patience` epochs without a new best.": lambda a, b, params, n: (
+            stopping(a, b, params, n, offset=-1) if n > 1 else stopping(a, b, params, n)
+        ),
+        "Did you compare with the previous epoch? Compare with the best so far.": {"waits": "since falling"},
+        "Did you forget to count from zero again after a new best?": {"waits": "altogether"},
+        "Did you return the last epoch? Return the best.": {"returned": lambda best, last, ppl: last},
+        "Did you number the epochs from 0? The first is 1.": {"returned": lambda best, last, ppl: best - 1},
+        "Did you return the perplexity? Return the number of the best epoch.": {
+            "returned": lambda best, last, ppl: ppl
+        },
+        "Does it train without end? After `patience` epochs without a new best, stop.": {"offset": ENDLESS + 1},
+    },
+    run=observe_stopping,
+    changes=("params",),
+    shares=True,
+)

@@ -46,6 +46,8 @@ def frozen(value):
         return tuple(value.shape), value.detach().numpy().tobytes()
     if isinstance(value, np.ndarray):
         return value.shape, value.tobytes()
+    if isinstance(value, dict):
+        return {key: frozen(item) for key, item in value.items()}
     return [frozen(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -1,6 +1,7 @@
 """Answers to the exercises of notebook 07."""
 
 import copy
+import statistics
 
 import numpy as np
 import torch
@@ -23,10 +24,12 @@ def gru(mix=lambda Z, H, candidate: Z * H + (1 - Z) * candidate, old=lambda R, H
     return gru_step
 
 
-def lstm(out=torch.tanh, squash=torch.tanh, gate=torch.sigmoid, bias=1, order="ifoc", keep=1, read_old=False,
-         results=lambda H, C: (H, C)):  # fmt: skip
+def lstm(out=torch.tanh, squash=torch.tanh, gate=torch.sigmoid, bias=1, order="ifco", keep=1, read_old=False,
+         results=lambda H, C: (H, C), both=True):  # fmt: skip
     def lstm_step(X, H, C, params):
-        Z = {name: X @ params[3 * i] + H @ params[3 * i + 1] + bias * params[3 * i + 2] for i, name in enumerate(order)}
+        weight_ih, weight_hh, bias_ih, bias_hh = params
+        Z = X @ weight_ih.T + H @ weight_hh.T + bias * (bias_ih + bias_hh if both else bias_ih)
+        Z = dict(zip(order, Z.chunk(4, dim=1)))
         C_new = keep * gate(Z["f"]) * C + gate(Z["i"]) * squash(Z["c"])
         return results(gate(Z["o"]) * out(C if read_old else C_new), C_new)
 
@@ -112,32 +115,32 @@ wrong("gru_step", "Did you return the candidate only? Mix it with the old state.
 
 @right("lstm_step")
 def _(X, H, C, params):
-    W_xi, W_hi, b_i, W_xf, W_hf, b_f, W_xo, W_ho, b_o, W_xc, W_hc, b_c = params
-    I = torch.sigmoid(X @ W_xi + H @ W_hi + b_i)
-    F = torch.sigmoid(X @ W_xf + H @ W_hf + b_f)
-    O = torch.sigmoid(X @ W_xo + H @ W_ho + b_o)
-    C = F * C + I * torch.tanh(X @ W_xc + H @ W_hc + b_c)
+    weight_ih, weight_hh, bias_ih, bias_hh = params
+    h = H.shape[1]
+    Z = X @ weight_ih.T + bias_ih + H @ weight_hh.T + bias_hh
+    I = torch.sigmoid(Z[:, :h])
+    F = torch.sigmoid(Z[:, h : 2 * h])
+    G = torch.tanh(Z[:, 2 * h : 3 * h])
+    O = torch.sigmoid(Z[:, 3 * h :])
+    C = F * C + I * G
     return O * torch.tanh(C), C
 
 
 @right("lstm_step")
 def _(X, H, C, params):
-    gates = X @ torch.cat(params[0::3], 1) + H @ torch.cat(params[1::3], 1) + torch.cat(params[2::3])
-    i, f, o, c = gates.chunk(4, dim=1)
+    layers = [[block.chunk(4) for block in params][i] for i in range(4)]
+    i, f, g, o = (X @ W.T + H @ U.T + b + c for W, U, b, c in zip(*layers))
     C = C * f.sigmoid()
-    C += i.sigmoid() * c.tanh()
+    C += i.sigmoid() * g.tanh()
     return C.tanh() * o.sigmoid(), C
 
 
 @wrong("lstm_step", "The gradient must reach every argument: did you copy numbers, detach, or use no_grad?")
 def _(X, H, C, params):
     cell = nn.LSTMCell(X.shape[1], H.shape[1])
-    order = [0, 1, 3, 2]  # torch: i, f, c, o
     with torch.no_grad():
-        cell.weight_ih.copy_(torch.cat([params[3 * i].T for i in order]))
-        cell.weight_hh.copy_(torch.cat([params[3 * i + 1].T for i in order]))
-        cell.bias_ih.copy_(torch.cat([params[3 * i + 2] for i in order]))
-        cell.bias_hh.zero_()
+        for param, numbers in zip(cell.parameters(), params):
+            param.copy_(numbers)
     return cell(X, (H, C))
 
 
@@ -147,12 +150,10 @@ wrong("lstm_step", "Did you forget tanh in H = O * tanh(C)?")(lstm(out=lambda C:
 wrong("lstm_step", "Did you use the old C for H? Take the new one.")(lstm(read_old=True))
 
 
-wrong("lstm_step", "Did you swap the gates I and F? The parameters of I come first.")(lstm(order="fioc"))
+wrong("lstm_step", "Did you swap the gates I and F? The block of I comes first.")(lstm(order="fico"))
 
 
-wrong("lstm_step", "Did you take the parameters in another order? It is i, f, o, c; nn.LSTM has i, f, c, o.")(
-    lstm(order="ifco")
-)
+wrong("lstm_step", "Did you take the blocks in another order? In nn.LSTM it is i, f, g, o.")(lstm(order="ifoc"))
 
 
 wrong("lstm_step", "Did you forget the forget gate F in F * C?")(lstm(keep=0))
@@ -281,9 +282,9 @@ wrong("gru_step", "Did you forget the reset gate R?", "Did you forget the biases
 
 @right("lstm_step")
 def _(X, H, C, params):
-    order = [0, 1, 3, 2]
-    weights = [torch.cat([params[3 * i + k] for i in order], -1) for k in range(3)]
-    return torch.lstm_cell(X, [H, C], weights[0].T, weights[1].T, weights[2])
+    cell = nn.LSTMCell(X.shape[1], H.shape[1])
+    names = [name for name, _ in cell.named_parameters()]
+    return torch.func.functional_call(cell, dict(zip(names, params)), (X, (H, C)))
 
 
 right("lstm_step")(lambda *args: list(lstm()(*args)))
@@ -292,7 +293,7 @@ right("lstm_step")(lambda *args: (part for part in lstm()(*args)))
 
 @wrong("lstm_step", changes("C"))
 def _(X, H, C, params):
-    I, F, O, A = (X @ params[i] + H @ params[i + 1] + params[i + 2] for i in (0, 3, 6, 9))
+    I, F, A, O = (X @ params[0].T + H @ params[1].T + params[2] + params[3]).chunk(4, 1)
     C *= F.sigmoid()
     C += I.sigmoid() * A.tanh()
     return O.sigmoid() * C.tanh(), C
@@ -300,20 +301,32 @@ def _(X, H, C, params):
 
 @wrong("lstm_step", "Did you feed C to the gates?")
 def _(X, H, C, params):
-    I, F, O, A = (X @ params[i] + C @ params[i + 1] + params[i + 2] for i in (0, 3, 6, 9))
+    I, F, A, O = (X @ params[0].T + C @ params[1].T + params[2] + params[3]).chunk(4, 1)
     C = F.sigmoid() * C + I.sigmoid() * A.tanh()
     return O.sigmoid() * C.tanh(), C
 
 
+@wrong("lstm_step", "Did you take every fourth row?")
+def _(X, H, C, params):
+    Z = X @ params[0].T + H @ params[1].T + params[2] + params[3]
+    I, F, A, O = Z.reshape(len(Z), -1, 4).unbind(2)
+    C = F.sigmoid() * C + I.sigmoid() * A.tanh()
+    return O.sigmoid() * C.tanh(), C
+
+
+wrong("lstm_step", "Did you leave out one of the two biases?")(lstm(both=False))
+wrong("lstm_step", "Did you leave out one of the two biases?", "Did you swap the results?")(
+    lstm(both=False, results=lambda H, C: (C, H))
+)
 wrong("lstm_step", "Did you forget tanh in the candidate?")(lstm(squash=lambda A: A))
 wrong("lstm_step", "Did you forget tanh in H", "Did you forget the biases?")(lstm(out=lambda C: C, bias=0))
 wrong("lstm_step", "Did you swap the results?", "Did you forget tanh in H")(
     lstm(out=lambda C: C, results=lambda H, C: (C, H))
 )
 wrong("lstm_step", "Did you use the old C for H?", "Did you forget the forget gate F")(lstm(read_old=True, keep=0))
-wrong("lstm_step", "Did you swap the gates I and F?", "Did you forget tanh in H")(lstm(order="fioc", out=lambda C: C))
-wrong("lstm_step", "Did you take the parameters in another order?", "Did you forget the biases?")(
-    lstm(order="ifco", bias=0)
+wrong("lstm_step", "Did you swap the gates I and F?", "Did you forget tanh in H")(lstm(order="fico", out=lambda C: C))
+wrong("lstm_step", "Did you take the blocks in another order?", "Did you forget the biases?")(
+    lstm(order="ifoc", bias=0)
 )
 wrong("lstm_step", "Did you use sigmoid for the candidate?", "Did you swap the results?")(
     lstm(squash=torch.sigmoid, results=lambda H, C: (C, H))
@@ -351,3 +364,89 @@ def shared_layer(params):
     layer = to_layer()(params)
     layer.weight_hh_l0.data = params[1].T
     return layer
+
+
+# --- choose_lr ---
+
+
+def chooser(by="validation", report="test", mean=np.mean, best=min, results=lambda lr, ppl, mean: (
+        lr, mean(ppl), min(ppl), max(ppl))):  # fmt: skip
+    """A learner's choice, with something wrong."""
+
+    def choose_lr(runs):
+        means = {lr: mean(run[by]) for lr, run in runs.items()}
+        lr = best(means, key=means.get)
+        return results(lr, runs[lr][report], np.mean)
+
+    return choose_lr
+
+
+@right("choose_lr")
+def _(runs):
+    best, lowest = None, None
+    for lr in runs:
+        mean = sum(runs[lr]["validation"]) / len(runs[lr]["validation"])
+        if lowest is None or mean < lowest:
+            best, lowest = lr, mean
+    test = runs[best]["test"]
+    return best, sum(test) / len(test), min(test), max(test)
+
+
+right("choose_lr")(chooser())
+right("choose_lr")(chooser(mean=statistics.mean))
+right("choose_lr")(chooser(results=lambda lr, ppl, mean: [lr, float(mean(ppl)), sorted(ppl)[0], sorted(ppl)[-1]]))
+right("choose_lr")(chooser(mean=lambda ppl: torch.tensor(ppl).mean().item()))
+
+
+@right("choose_lr")
+def _(runs):
+    rates = list(runs)
+    lr = rates[np.argmin([np.mean(runs[lr]["validation"]) for lr in rates])]
+    test = torch.tensor(runs[lr]["test"], dtype=torch.float64)
+    return lr, test.mean(), test.min(), test.max()
+
+
+wrong("choose_lr", "Did you choose by the test half?")(chooser(by="test"))
+wrong("choose_lr", "Did you report the validation half?")(chooser(report="validation"))
+wrong("choose_lr", "Did you choose the rate with the best single seed?")(chooser(mean=min))
+wrong("choose_lr", "Did you choose by the worst seed?")(chooser(mean=max))
+wrong("choose_lr", "Did you look at one seed only?")(chooser(mean=lambda ppl: ppl[0]))
+wrong("choose_lr", "Did you look at one seed only?")(chooser(mean=lambda ppl: ppl[-1]))
+wrong("choose_lr", "Did you choose the highest mean?")(chooser(best=max))
+wrong("choose_lr", "Did you take the median")(
+    chooser(mean=np.median, results=lambda lr, ppl, mean: (lr, np.median(ppl), min(ppl), max(ppl)))
+)
+wrong("choose_lr", "Did you take the geometric mean?")(
+    chooser(
+        mean=lambda ppl: np.exp(np.mean(np.log(ppl))),
+        results=lambda lr, ppl, mean: (lr, np.exp(np.mean(np.log(ppl))), min(ppl), max(ppl)),
+    )
+)
+wrong("choose_lr", "Did you swap the lowest and the highest?")(
+    chooser(results=lambda lr, ppl, mean: (lr, mean(ppl), max(ppl), min(ppl)))
+)
+wrong("choose_lr", "Return a tuple")(chooser(results=lambda lr, ppl, mean: (lr, mean(ppl))))
+wrong("choose_lr", "Did you choose by the test half?", "Did you choose the rate with the best single seed?")(
+    chooser(by="test", mean=min)
+)
+wrong("choose_lr", "Did you report the validation half?", "Did you choose the rate with the best single seed?")(
+    chooser(report="validation", mean=min)
+)
+wrong("choose_lr", "Did you choose by the test half?", "Did you report the validation half?")(
+    chooser(by="test", report="validation")
+)
+wrong("choose_lr")(chooser(results=lambda lr, ppl, mean: (lr, mean(ppl), mean(ppl) - np.std(ppl), np.std(ppl))))
+
+
+@wrong("choose_lr", "Did you report all rates together?")
+def _(runs):
+    lr = min(runs, key=lambda lr: np.mean(runs[lr]["validation"]))
+    test = np.concatenate([run["test"] for run in runs.values()])
+    return lr, test.mean(), test.min(), test.max()
+
+
+@wrong("choose_lr", changes("runs"))
+def _(runs):
+    lr = min(runs, key=lambda lr: np.mean(runs[lr]["validation"]))
+    runs[lr]["test"].sort()
+    return lr, np.mean(runs[lr]["test"]), runs[lr]["test"][0], runs[lr]["test"][-1]

@@ -113,7 +113,7 @@ wrong(
 )(lambda grads, theta: [theta / joint(grads) * grad for grad in grads])
 
 
-wrong("clip", "Did you cut each number to -theta .. theta? That changes the direction.")(
+wrong("clip", "Did you cut each number to the range from -theta to theta? That changes the direction.")(
     lambda grads, theta: [torch.clamp(grad, min=-theta, max=theta) for grad in grads]
 )
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from . import changes, right, wrong
+from . import NUMPY, OVERWRITTEN, changes, right, wrong
 
 
 def gradient(logits, targets):
@@ -418,3 +418,151 @@ def shifted_in_place(dZ, H, H_first):
     for h, dz in zip(state_before(H, H_first), dZ):
         yield h.T @ dz
         dz *= 0
+
+
+# --- hoist ---
+
+OUTSIDE = "Take the product with W_xh out of the loop"
+
+
+def through_steps(shares, H, W_hh):
+    states = []
+    for share in shares:
+        H = torch.tanh(share + H @ W_hh)
+        states.append(H)
+    return torch.stack(states)
+
+
+right("hoist")(lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, H, W_hh))
+right("hoist")(lambda X, H, W_xh, W_hh, b_h: through_steps(torch.einsum("tbi,ih->tbh", X, W_xh).add(b_h), H, W_hh))
+right("hoist")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps((X.flatten(0, 1) @ W_xh).unflatten(0, X.shape[:2]) + b_h, H, W_hh)
+)
+right("hoist")(lambda X, H, W_xh, W_hh, b_h: through_steps((X[..., None] * W_xh).sum(2) + b_h, H, W_hh))
+
+
+@right("hoist")
+def _(X, H, W_xh, W_hh, b_h):
+    shares = torch.addmm(b_h, X.contiguous().view(-1, len(W_xh)), W_xh).split(len(H))
+    states = [H]
+    for t, _ in enumerate(X):  # X only counts the steps
+        states.append(torch.baddbmm(shares[t][None], states[-1][None], W_hh[None])[0].tanh())
+    return torch.stack(states[1:])
+
+
+@right("hoist")
+def _(X, H, W_xh, W_hh, b_h):
+    shares, states = torch.tensordot(X, W_xh, dims=1), torch.empty(0, *H.shape)
+    for t in range(X.size(0)):
+        H = torch.tanh(shares[t] + b_h + torch.matmul(H, W_hh))  # the bias is small: it may stay in the loop
+        states = torch.cat([states, H[None]])
+    return states
+
+
+@right("hoist")
+def _(X, H, W_xh, W_hh, b_h):
+    def follow(t, H):
+        if t == len(shares):
+            return []
+        H = torch.tanh(shares[t] + H @ W_hh)
+        return [H, *follow(t + 1, H)]
+
+    shares = F.linear(X, W_xh.T, b_h)
+    return torch.stack(follow(0, H))
+
+
+@wrong("hoist", OUTSIDE)
+def _(X, H, W_xh, W_hh, b_h):
+    states = []
+    for X_t in X:
+        H = torch.tanh(X_t @ W_xh + H @ W_hh + b_h)
+        states.append(H)
+    return torch.stack(states)
+
+
+wrong("hoist", OUTSIDE)(lambda X, H, W_xh, W_hh, b_h: through_steps([X_t @ W_xh + b_h for X_t in X], H, W_hh))
+
+
+@wrong("hoist", OUTSIDE)
+def _(X, H, W_xh, W_hh, b_h):
+    both, states = torch.cat([W_xh, W_hh]), []  # a single product, but it stays in the loop
+    for X_t in X:
+        H = torch.tanh(torch.cat([X_t, H], dim=1) @ both + b_h)
+        states.append(H)
+    return torch.stack(states)
+
+
+@wrong("hoist", OUTSIDE)
+def _(X, H, W_xh, W_hh, b_h):
+    states = []
+    for t in range(len(X)):
+        H = torch.mm(H, W_hh).add_(b_h).addmm_(X[t], W_xh).tanh_()
+        states.append(H)
+    return torch.stack(states)
+
+
+@wrong("hoist", OUTSIDE)
+def _(X, H, W_xh, W_hh, b_h):
+    weights, states = W_xh.clone(), []
+    for t in range(len(X)):
+        share = torch.stack([(X[t] * column).sum(1) for column in weights.T], dim=1)
+        H = torch.tanh(share + H @ W_hh + b_h)
+        states.append(H)
+    return torch.stack(states)
+
+
+wrong("hoist", "Did you forget the bias b_h?")(lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh, H, W_hh))
+wrong("hoist", "Did you forget H?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, torch.zeros_like(H), W_hh)
+)
+wrong("hoist", "Did you transpose W_hh?")(lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, H, W_hh.T))
+wrong("hoist", "Did you return the last state only?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, H, W_hh)[-1]
+)
+wrong("hoist", "Are the axes swapped?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, H, W_hh).transpose(0, 1)
+)
+wrong("hoist", "Did you use torch.cat?")(
+    lambda X, H, W_xh, W_hh, b_h: torch.cat([*through_steps(X @ W_xh + b_h, H, W_hh)])
+)
+wrong("hoist", "Did you mix up steps and sequences in a reshape?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(
+        (X.reshape(-1, X.shape[2]) @ W_xh + b_h).reshape(X.shape[1], X.shape[0], -1).transpose(0, 1), H, W_hh
+    )
+)
+wrong("hoist", "Did you begin every step with the same state?")(
+    lambda X, H, W_xh, W_hh, b_h: torch.tanh(X @ W_xh + b_h + H @ W_hh)
+)
+wrong("hoist", "Did you return something other than a tensor?")(
+    lambda X, H, W_xh, W_hh, b_h: list(through_steps(X @ W_xh + b_h, H, W_hh))
+)
+wrong("hoist", NUMPY)(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(torch.from_numpy(X.numpy() @ W_xh.numpy()) + b_h, H, W_hh)
+)
+wrong("hoist", "Did you detach something")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, H, W_hh).detach()
+)
+wrong("hoist")(  # a limit: ten steps
+    lambda X, H, W_xh, W_hh, b_h: torch.cat(
+        [through_steps((X @ W_xh + b_h)[:10], H, W_hh), torch.tanh(X @ W_xh + b_h)[10:]]
+    )
+)
+
+
+@wrong("hoist", OVERWRITTEN)
+def _(X, H, W_xh, W_hh, b_h):
+    states = X @ W_xh + b_h
+    for t in range(len(X)):
+        states[t] = torch.tanh(states[t] + (states[t - 1] if t else H) @ W_hh)
+    return states
+
+
+wrong("hoist", "Did you forget H?", "Did you forget the bias b_h?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh, 0 * H, W_hh)
+)
+wrong("hoist", "Did you transpose W_hh?", "Did you forget H?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h, 0 * H, W_hh.T)
+)
+wrong("hoist", "Did you add the bias b_h twice?", "Did you return the last state only?")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(X @ W_xh + b_h + b_h, H, W_hh)[-1]
+)

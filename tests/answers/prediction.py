@@ -293,6 +293,33 @@ wrong("temperature", "Did you return logarithms")(lambda logits, t: F.log_softma
 wrong("temperature", "Did you use sigmoid?")(lambda logits, t: torch.sigmoid(logits / t))
 wrong("temperature", "Did you take the root")(lambda logits, t: torch.softmax(logits / math.sqrt(t), -1))
 wrong("temperature")(lambda logits, t: torch.softmax(logits / t, -1)[:100])
+
+
+@right("temperature")
+def _(logits, temperature):
+    divided = logits / temperature
+    exp = torch.exp(divided - divided.max(-1, keepdim=True).values)
+    return exp / exp.sum(-1, keepdim=True)
+
+
+@wrong("temperature", "Did you subtract the largest logit of all rows?")
+def _(logits, temperature):
+    exp = torch.exp((logits - logits.max()) / temperature)
+    return exp / exp.sum(-1, keepdim=True)
+
+
+@wrong("temperature", "Did you multiply", "Did you subtract the largest logit of all rows?")
+def _(logits, temperature):
+    exp = torch.exp((logits - logits.max()) * temperature)
+    return exp / exp.sum(-1, keepdim=True)
+
+
+@wrong("temperature", "Did you take the softmax over the wrong axis?")
+def _(logits, temperature):
+    exp = torch.exp((logits - logits.max()) / temperature)
+    return exp / exp.sum()
+
+
 wrong("temperature", "Did you multiply", "Did you take the softmax over the wrong axis?")(
     lambda logits, t: torch.softmax(logits * t, 0)
 )

@@ -1,5 +1,6 @@
 """Answers to the exercises of notebook 06."""
 
+import copy
 import math
 
 import numpy as np
@@ -379,3 +380,150 @@ wrong("train_step", "Did you sum the losses", "Did you scale small gradients up?
 wrong("train_step", "Did you use the inputs X as targets?", "Did you clip each gradient")(
     training_step(targets=lambda X, Y: X.T, clip="each")
 )
+
+
+# --- early_stopping ---
+
+
+def stopper(better=lambda ppl, best: ppl < best, keep=lambda param: param.detach().clone(), restore="copy", wait=0,
+            first=1, result=lambda best, epoch, ppl: best, keep_when="better", since="best"):  # fmt: skip
+    """A learner's early stopping, with something wrong."""
+
+    def early_stopping(train_one_epoch, validation_ppl, params, patience):
+        best_ppl, best, epoch, kept, last, waited = math.inf, 0, first - 1, None, math.inf, 0
+        while True:
+            if keep_when == "before":
+                before = [keep(param) for param in params]
+            train_one_epoch()
+            epoch += 1
+            ppl = validation_ppl()
+            waited += 1
+            if better(ppl, last if since == "last" else best_ppl):
+                waited = 0
+            if better(ppl, best_ppl):
+                best_ppl, best = ppl, epoch
+                if keep_when == "better" or kept is None:
+                    kept = before if keep_when == "before" else [keep(param) for param in params]
+                elif keep_when == "before":
+                    kept = before
+            last = ppl
+            if waited >= patience + wait:
+                break
+        with torch.no_grad():
+            for i, (param, numbers) in enumerate(zip(params, kept)):
+                if restore == "copy" or (restore == "first only" and i == 0):
+                    param.copy_(numbers)
+                elif restore == "rebind":
+                    params[i] = numbers
+                elif restore == "loop variable":
+                    param = numbers
+        return result(best, epoch, best_ppl)
+
+    return early_stopping
+
+
+right("early_stopping")(stopper())
+right("early_stopping")(stopper(keep=copy.deepcopy))
+right("early_stopping")(stopper(keep=lambda param: param.clone(), result=lambda best, epoch, ppl: torch.tensor(best)))
+
+
+@right("early_stopping")
+def _(train_one_epoch, validation_ppl, params, patience):
+    curve, kept = [], None
+    while not curve or len(curve) - 1 - np.argmin(curve) < patience:
+        train_one_epoch()
+        curve.append(validation_ppl())
+        if np.argmin(curve) == len(curve) - 1:
+            kept = [param.data.numpy().copy() for param in params]
+    for param, numbers in zip(params, kept):
+        param.data = torch.from_numpy(numbers)
+    return np.argmin(curve) + 1
+
+
+@right("early_stopping")
+def _(train_one_epoch, validation_ppl, params, patience):
+    best, states = 0, []
+    ppls = []
+    while len(ppls) < best + patience + 1:
+        train_one_epoch()
+        ppls += [validation_ppl()]
+        states += [copy.deepcopy(params)]
+        if ppls[-1] < ppls[best]:
+            best = len(ppls) - 1
+    with torch.no_grad():
+        for param, state in zip(params, states[best]):
+            param[:] = state
+    return best + 1
+
+
+@right("early_stopping")
+def _(train_one_epoch, validation_ppl, params, patience):
+    kept, best_ppl, best, epoch = [torch.empty_like(param) for param in params], None, 0, 0
+    while epoch - best < patience or best_ppl is None:
+        train_one_epoch()
+        epoch += 1
+        if best_ppl is None or validation_ppl() < best_ppl:
+            best_ppl, best = validation_ppl(), epoch
+            for store, param in zip(kept, params):
+                store.copy_(param.detach())
+    for store, param in zip(kept, params):
+        param.data.copy_(store)
+    return best
+
+
+LAST_WEIGHTS = "Are these the weights of the last epoch?"
+wrong("early_stopping", LAST_WEIGHTS)(stopper(keep=lambda param: param))
+wrong("early_stopping", LAST_WEIGHTS)(stopper(keep=lambda param: param.detach()))
+wrong("early_stopping", LAST_WEIGHTS)(stopper(keep=lambda param: param.data))
+wrong("early_stopping", LAST_WEIGHTS)(stopper(restore="none"))
+wrong("early_stopping", LAST_WEIGHTS)(stopper(restore="loop variable"))
+wrong("early_stopping", LAST_WEIGHTS, "Copy the numbers into each tensor")(stopper(restore="rebind"))
+wrong("early_stopping", "Did you put back only some")(stopper(restore="first only"))
+wrong("early_stopping", "Did you keep the weights of the first epoch only?")(stopper(keep_when="once"))
+wrong("early_stopping", "Did you copy the weights before the epoch?")(stopper(keep_when="before"))
+wrong("early_stopping", "Did you use <=?")(stopper(better=lambda ppl, best: ppl <= best))
+wrong("early_stopping", "Did you look for the highest")(
+    stopper(better=lambda ppl, best: ppl > best or best == math.inf)
+)
+wrong("early_stopping", "Did you wait an epoch too long?")(stopper(wait=1))
+wrong("early_stopping", "Did you stop an epoch too soon?")(
+    lambda train, measure, params, patience: stopper(wait=-1 if patience > 1 else 0)(train, measure, params, patience)
+)
+wrong("early_stopping", "Did you compare with the previous epoch?")(stopper(since="last"))
+wrong("early_stopping", "Did you number the epochs from 0?")(stopper(first=0))
+wrong("early_stopping", "Did you return the last epoch?")(stopper(result=lambda best, epoch, ppl: epoch))
+wrong("early_stopping", "Did you return the perplexity?")(stopper(result=lambda best, epoch, ppl: ppl))
+wrong("early_stopping", "Did you forget the return?")(stopper(result=lambda *_: None))
+wrong("early_stopping", "Does it train without end?")(stopper(wait=10**6))
+wrong("early_stopping", LAST_WEIGHTS, "Did you wait an epoch too long?")(stopper(restore="none", wait=1))
+wrong("early_stopping", LAST_WEIGHTS, "Did you use <=?")(
+    stopper(keep=lambda param: param, better=lambda ppl, best: ppl <= best)
+)
+wrong("early_stopping", "Did you use <=?", "Did you wait an epoch too long?")(
+    stopper(better=lambda ppl, best: ppl <= best, wait=1)
+)
+wrong("early_stopping", "Did you number the epochs from 0?", LAST_WEIGHTS)(stopper(first=0, restore="none"))
+
+
+@wrong("early_stopping", "Did you forget to count from zero again")
+def _(train_one_epoch, validation_ppl, params, patience):
+    best_ppl, best, bad, epoch, kept = math.inf, 0, 0, 0, None
+    while bad < patience:
+        train_one_epoch()
+        epoch += 1
+        ppl = validation_ppl()
+        if ppl < best_ppl:
+            best_ppl, best, kept = ppl, epoch, copy.deepcopy(params)
+        else:
+            bad += 1
+    for param, numbers in zip(params, kept):
+        param.data.copy_(numbers)
+    return best
+
+
+@wrong("early_stopping", "Did you change a parameter outside")
+def _(train_one_epoch, validation_ppl, params, patience):
+    best = stopper()(train_one_epoch, validation_ppl, params, patience)
+    for param in params:
+        param.copy_(param.detach().clone())
+    return best

@@ -6,7 +6,7 @@ python tests/tools/frame.py --check                           change nothing; ex
 
 The address has one source, the Repository URL in pyproject.toml. As long as that is the placeholder, a page shows
 nothing that needs the address: the frame leaves the badge out, and a Markdown file of the top folder keeps such a
-sentence in a comment, <!-- address: ... -->, which the second command opens.
+sentence in a comment, <!-- address: ... -->, which the second command opens; so does CITATION.cff, behind a #.
 """
 
 import json
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PLACEHOLDER = "OWNER/d2lmini"
 OWNER = re.compile(r"\bOWNER(/|\.github)")
 ADDRESS = re.compile(r'^Repository = "https://github\.com/([\w.-]+/[\w.-]+)"$', re.MULTILINE)
-WAITING = re.compile(r"<!-- address: (.*?) -->", re.DOTALL)
+WAITING = re.compile(r"(?:# )?<!-- address: (.*?) -->", re.DOTALL)
 
 # target="_parent": GitHub shows a notebook in a frame, and Colab refuses to be framed.
 BADGE = """\
@@ -150,7 +150,7 @@ def problems(root=ROOT):
     found = []
     if repository(root) == PLACEHOLDER:
         found.append("pyproject.toml has a placeholder: run python tests/tools/frame.py https://github.com/owner/name")
-    for path in root.glob("*.md"):
+    for path in [*root.glob("*.cff"), *root.glob("*.md")]:
         if OWNER.search(WAITING.sub("", path.read_text(encoding="utf-8"))):
             found.append(f"{path.name} shows the placeholder: write <!-- address: ... --> around it")
     for path in notebooks(root):

@@ -5,9 +5,6 @@
 For each layer and input scale, seed 0 tries every learning rate of the grid. Seeds 1 and 2 repeat the rate with the
 lowest perplexity on the validation half of the held-out text. The best epoch is chosen on that half, too; what counts
 is the test half.
-
-The stored results are older than today's random offsets: each of their epochs cut the text at another place. A run of
-today agrees with its stored one within a few percent, not to the last digit.
 """
 
 import json

@@ -1,0 +1,101 @@
+"""What notebook 11 has stored is what tests/tools/novel.py makes, with the notebook's own cells."""
+
+import json
+import math
+
+import novel
+import pytest
+import torch
+
+from d2lmini import download_book, read_text
+from d2lmini.book import data_path
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return json.loads(data_path("runs/novel.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def one_thread():
+    """What the stored runs had: other sums end elsewhere after many minibatches."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def book():
+    """(training, validation, test, vocab) of the whole book; without it the test is skipped."""
+    try:
+        return novel.nb["load_split"](read_text(download_book()))
+    except ConnectionError as error:
+        pytest.skip(str(error))
+
+
+def test_every_part_is_stored(stored):
+    assert set(stored) == {"sizes", "rivals", "ladder", "long", "pages", "wells"}
+    runs = {(run["rung"], run["seed"]) for run in stored["ladder"]}
+    assert runs == {(rung, seed) for rung in novel.RUNGS for seed in novel.SEEDS}
+    for run in stored["ladder"]:
+        assert len(run["curve"]) == novel.PASSES and run["perplexity"] == min(ppl for _, ppl in run["curve"])
+
+
+def test_the_stored_run_is_that_of_its_recipe(stored):
+    run, recipe = stored["long"], novel.LONG
+    assert run["recipe"] == json.loads(json.dumps(recipe))
+    assert [int(epoch) for epoch in run["curve"]] == list(range(1, len(run["curve"]) + 1))
+    assert len(run["curve"]) <= recipe["num_epochs"]
+    report = run["report"]
+    for half in ("validation", "test", "whole"):
+        assert report[half]["mixture"] < min(report[half]["network"], report[half]["counts"])
+    assert math.isclose(report["whole"]["counts"], stored["rivals"]["Kneser-Ney 7"], rel_tol=1e-3)
+
+
+def test_the_stored_pages_were_measured_as_the_notebook_does(stored):
+    for page in stored["pages"].values():
+        assert len(page["text"]) == novel.PAGE and page["longest copy"] in page["text"]
+        assert set(page["invented"]) <= set(page["text"].split())
+    assert novel.nb["longest_copy"]("the red house", "a redder house, the end") == " house"
+    assert novel.nb["invented"]("cut morlock the end cut", "the end") == ["morlock"]
+
+
+@pytest.mark.parametrize("rung", novel.RUNGS)
+def test_every_rung_can_be_climbed(rung, monkeypatch):
+    """On the chapter that ships, with small networks: the script runs from end to end."""
+    tokens, validation, _, vocab = novel.nb["load_split"](read_text())
+    kind, (_, *rates), update = novel.RUNGS[rung]
+    monkeypatch.setitem(novel.RUNGS, rung, (kind, (8, *rates), update))
+    monkeypatch.setattr(novel, "CHAPTER", 5000)
+    ((train_ppl, validation_ppl),) = novel.climb(rung, 0, tokens, validation, vocab, passes=1)
+    assert 2 < train_ppl < 30 and 2 < validation_ppl < 30
+
+
+def test_a_run_is_reported_as_in_the_notebook(capsys):
+    tokens, validation, test, vocab = novel.nb["load_split"](read_text())
+    recipe = {"units_and_dropout": (8, 0.25, 0.2, 0.05), "num_epochs": 3, "decay": 0.9}
+    network, curve, _ = novel.train(recipe, tokens, validation, vocab)
+    assert list(curve) == [1, 2, 3] and all(len(row) == 3 for row in curve.values())
+    report = novel.report(network, tokens, validation, test, vocab)
+    assert report["validation"]["mixture"] <= report["validation"]["counts"] < 7
+    assert report["whole"]["network"] == pytest.approx(novel.evaluate(network, torch.cat([validation, test])), rel=1e-3)
+
+
+@pytest.mark.slow
+def test_the_rivals_again(book, stored):
+    tokens, validation, test, vocab = book
+    assert stored["sizes"]["training"] == len(tokens)
+    again = novel.nb["rivals"](tokens, torch.cat([validation, test]), vocab)
+    for name, ppl in again.items():  # other versions of the compressors may save a byte more
+        assert ppl == pytest.approx(stored["rivals"][name], rel=0.01 if name in ("bz2", "xz") else 1e-3), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rung, passes", [("chapter", 3), ("schedule", 2), ("LSTM", 1)])
+def test_the_first_passes_of_a_rung_again(rung, passes, book, stored, one_thread):
+    tokens, validation, _, vocab = book
+    (run,) = [run for run in stored["ladder"] if (run["rung"], run["seed"]) == (rung, 0)]
+    again = novel.climb(rung, 0, tokens, validation, vocab, passes)
+    for row, expected in zip(again, run["curve"]):
+        assert row == pytest.approx(expected, rel=0.03)
