@@ -87,6 +87,19 @@ def test_saved_as_it_ran(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_code_and_output_fit_88_columns(path):
+    """What is wider has to be scrolled sideways on a laptop."""
+    texts = [
+        (cell.id, text)
+        for cell in nbformat.read(path, as_version=4).cells
+        if cell.cell_type == "code"
+        for text in [cell.source, *(output.get("text", "") for output in cell.outputs)]
+    ]
+    wide = [f"{id}: {line}" for id, text in texts for line in text.splitlines() if len(line) > 88]
+    assert not wide
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_small_and_written_as_jupyter_writes_it(path):
     text = path.read_text(encoding="utf-8")
     assert len(text) < 1_500_000, "too large for a repository: fewer or smaller figures"
