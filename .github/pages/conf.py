@@ -30,7 +30,7 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-suppress_warnings = ["toc.not_included"]
+suppress_warnings = ["toc.not_included", "misc.highlighting_failure"]  # of a line that begins with !
 
 html_theme = "furo"
 html_title = project
