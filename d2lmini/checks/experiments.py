@@ -12,7 +12,7 @@ VALIDATION = "Did you choose by the test perplexity? Choose on the validation ha
 
 
 def planned(common, num_steps, seeds, *, rows=lambda n, tokens, batch_size: round(tokens / n), keep=True, loop="steps",
-            first_only=False, in_place=False):  # fmt: skip
+            first_only=False):  # fmt: skip
     """The runs of a comparison of num_steps, with places to go wrong."""
     tokens = common["batch_size"] * common["num_steps"]
     pairs = [(n, seed) for n in num_steps for seed in (seeds[:1] if first_only else seeds)]
@@ -20,7 +20,7 @@ def planned(common, num_steps, seeds, *, rows=lambda n, tokens, batch_size: roun
         pairs = [(n, seed) for seed in seeds for n in num_steps]
     found = []
     for n, seed in pairs:
-        run = (common if in_place else dict(common)) if keep else {}
+        run = dict(common) if keep else {}
         run |= {"num_steps": n, "batch_size": rows(n, tokens, common["batch_size"]), "seed": seed}
         found.append(run)
     return found
@@ -54,7 +54,6 @@ plan = Check(
         "Did you lose the other settings? Each run needs all of them: dict(common).": {"keep": False},
         "Did you plan one seed only? Each length needs every seed.": {"first_only": True},
         "Is the order right? All seeds of the first length, then all seeds of the next.": {"loop": "seeds"},
-        "Does every run have its own dict? Begin each with dict(common).": {"in_place": True},
     },
 )
 

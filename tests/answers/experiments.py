@@ -73,7 +73,7 @@ wrong("plan", ALONG, "Did you lose the other settings?")(
     ]
 )
 wrong("plan", ROUNDED, "Is the order right?")(runs(batch=lambda tokens, n: tokens // n, swapped=True))
-wrong("plan", "Does every run have its own dict?")(runs(start=lambda common: common))
+wrong("plan", "Compute with a copy")(runs(start=lambda common: common))
 wrong("plan", "Did you forget the return?")(lambda common, num_steps, seeds: print(end=""))
 wrong("plan")(lambda common, num_steps, seeds: [common])
 
