@@ -5,6 +5,7 @@ import signal
 import time
 from queue import Empty
 
+import pytest
 from hypothesis import settings
 from nbval.kernel import RunningKernel
 
@@ -17,8 +18,6 @@ settings.load_profile("d2lmini")
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MKL_NUM_THREADS", "1")
-    # The re-run of notebook 11 takes the chapter that ships: with the whole book it would train for minutes.
-    os.environ.setdefault("https_proxy", "http://127.0.0.1:9")  # nobody listens there
 
 # A shell's background job ignores Ctrl-C, and so would the programs that it starts; some tests send it to them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -51,8 +50,17 @@ class DeadKernel(RuntimeError):
 
 
 def pytest_configure():
-    """nbval waits for a dead kernel's answer as long as a cell may take; ask every second whether it is alive."""
-    wait = RunningKernel.get_message
+    """Two changes of nbval's kernels.
+
+    nbval waits for a dead kernel's answer as long as a cell may take: ask every second whether it is alive. And its
+    kernels have no network, so that notebook 11 takes the chapter that ships: with the book it would train for minutes.
+    """
+    start, wait = RunningKernel.__init__, RunningKernel.get_message
+
+    def start_offline(self, *args, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+            start(self, *args, **options)
 
     def get_message(self, stream, timeout=None):
         end = time.monotonic() + (timeout or float("inf"))
@@ -66,4 +74,4 @@ def pytest_configure():
                 if time.monotonic() >= end:
                     raise
 
-    RunningKernel.get_message = get_message
+    RunningKernel.__init__, RunningKernel.get_message = start_offline, get_message

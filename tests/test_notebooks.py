@@ -164,9 +164,10 @@ def regression(folder, *sources):
     return done.returncode, done.stdout + done.stderr
 
 
-def test_regression_passes_on_a_good_notebook_and_gives_it_one_thread(tmp_path):
-    code, output = regression(tmp_path, "import torch", "assert torch.get_num_threads() == 1")
-    assert code == 0 and "2 passed" in output, output
+def test_regression_passes_on_a_good_notebook_and_gives_it_one_thread_and_no_network(tmp_path):
+    offline = "import os\nassert os.environ['https_proxy'] == 'http://127.0.0.1:9'"
+    code, output = regression(tmp_path, "import torch", "assert torch.get_num_threads() == 1", offline)
+    assert code == 0 and "3 passed" in output, output
 
 
 def test_regression_notices_what_changed_or_failed_and_a_dead_kernel_at_once(tmp_path):
