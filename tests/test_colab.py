@@ -93,12 +93,12 @@ def run_all(client, backwards=False):
 def changed_by_going_back(client):
     """{id: (text before, text now)} of the cells whose text changes when, after the last cell, each is run again.
 
-    Backwards, so that a cell finds the names as the cells below it have left them.
+    Backwards, so that a cell finds the names as the cells below it have left them. The set-up cell installs only once.
     """
     before = {cell.id: text_of(cell) for cell in client.nb.cells}
     run_all(client, backwards=True)
     now = {cell.id: text_of(cell) for cell in client.nb.cells}
-    return {id: (before[id], now[id]) for id in now if before[id] != now[id]}
+    return {id: (before[id], now[id]) for id in now if before[id] != now[id] and id != "colab-setup"}
 
 
 def text_of(cell):
