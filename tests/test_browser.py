@@ -175,6 +175,31 @@ def test_runs_live_twice_with_the_same_numbers(lab, page):
     assert first == second
 
 
+def test_the_stop_button_keeps_what_was_trained(lab, page):
+    run_all(page)
+    for changes, _ in enumerate(pictures(page, LIVE_CELLS[0], 1200), start=1):
+        if changes == 3:
+            page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
+    wait_for(lambda: not running(page), "the cells below, which work with what is there", 1200)
+    screenshot(page, "3-stopped.png")
+    trained = cell(page, LIVE_CELLS[0])
+    assert trained.locator(".jp-OutputArea-output").count() == 1, "the figure so far and no error"
+    assert trained.locator(".jp-RenderedImage img").count() == 1
+
+    client = BlockingKernelClient(connection_file=str(next(lab[2].glob("kernel-*.json"))))
+    client.load_connection_file()
+    client.start_channels()
+    said = []
+    client.execute_interactive(
+        "print(history.stopped); print(len(history.train_ppl) > 0, len(history.speeds) > 0);"
+        "print(d2lmini.predict(model, vocab, 'time', 5)[:4])",
+        output_hook=lambda message: said.append(message["content"].get("text", "")),
+        timeout=60,
+    )
+    client.stop_channels()
+    assert re.fullmatch(r"interrupted after \d+ of \d+ epochs\nTrue True\ntime\n", "".join(said)), said
+
+
 QUICK = ("00_the_book", "01_one_hot_encoding", "02_parameters", "03_forward_pass", "04_prediction")
 SIZES = {"desktop": (1280, 900), "half": (820, 900), "phone": (390, 800)}
 
@@ -202,28 +227,3 @@ def test_a_quick_notebook_of_a_fresh_copy_runs_and_leads_on(lab, page, name):
     following.click()
     tab = page.locator(".lm-TabBar-tab.lm-mod-current .lm-TabBar-tabLabel", has_text=f"{int(name[:2]) + 1:02}_")
     tab.first.wait_for(timeout=60_000)
-
-
-def test_the_stop_button_keeps_what_was_trained(lab, page):
-    run_all(page)
-    for changes, _ in enumerate(pictures(page, LIVE_CELLS[0], 1200), start=1):
-        if changes == 3:
-            page.locator("jp-button[data-command='notebook:interrupt-kernel']").click()
-    wait_for(lambda: not running(page), "the cells below, which work with what is there", 1200)
-    screenshot(page, "3-stopped.png")
-    trained = cell(page, LIVE_CELLS[0])
-    assert trained.locator(".jp-OutputArea-output").count() == 1, "the figure so far and no error"
-    assert trained.locator(".jp-RenderedImage img").count() == 1
-
-    client = BlockingKernelClient(connection_file=str(next(lab[2].glob("kernel-*.json"))))
-    client.load_connection_file()
-    client.start_channels()
-    said = []
-    client.execute_interactive(
-        "print(history.stopped); print(len(history.train_ppl) > 0, len(history.speeds) > 0);"
-        "print(d2lmini.predict(model, vocab, 'time', 5)[:4])",
-        output_hook=lambda message: said.append(message["content"].get("text", "")),
-        timeout=60,
-    )
-    client.stop_channels()
-    assert re.fullmatch(r"interrupted after \d+ of \d+ epochs\nTrue True\ntime\n", "".join(said)), said
