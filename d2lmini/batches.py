@@ -72,9 +72,13 @@ class Batches:
     def __len__(self):
         return self.num_batches
 
-    def __iter__(self):
+    def random_numbers(self):
+        """A torch.Generator with the random numbers of this seed and epoch, at their beginning."""
         # Hashed together: with seed + epoch, seed 1 would begin with what is the second epoch of seed 0.
-        rng = torch.Generator().manual_seed(random.Random(f"{self.seed}, {self.epoch}").getrandbits(63))
+        return torch.Generator().manual_seed(random.Random(f"{self.seed}, {self.epoch}").getrandbits(63))
+
+    def __iter__(self):
+        rng = self.random_numbers()
         # A new offset each epoch moves the cuts between sequences, so that over time hardly a token is left out.
         offset = int(torch.randint(min(self.num_steps, self.tokens_dropped), (), generator=rng))
         yield from self.cut(self.tokens[offset:], rng)

@@ -8,7 +8,6 @@ Notebook 10 shows the file beside the printed results. The fast engine of notebo
 
 import copy
 import json
-import random
 import sys
 from functools import cache
 from pathlib import Path
@@ -26,8 +25,7 @@ class FixedCuts:
     """Cut the text at the same places in every epoch (recipes B, C, D); ours move them by a random offset."""
 
     def __iter__(self):
-        seed = random.Random(f"{self.seed}, {self.epoch}").getrandbits(63)
-        yield from self.cut(self.tokens, torch.Generator().manual_seed(seed))
+        yield from self.cut(self.tokens, self.random_numbers())
 
 
 class FixedSequential(FixedCuts, SequentialBatches):
