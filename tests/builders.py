@@ -1,4 +1,4 @@
-"""What several test files build: models that are worth looking at, and counters of what a computation costs."""
+"""What several test files need: models worth looking at, counters of what a computation costs, a cell's text."""
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -44,3 +44,9 @@ class NewBytes(TorchDispatchMode):
             if isinstance(new, torch.Tensor) and new.untyped_storage().data_ptr() not in given:
                 self.count += new.untyped_storage().nbytes()
         return results
+
+
+def printed_text(cell):
+    """What a cell has printed, unless it measures."""
+    measures = "nbval-ignore-output" in cell.metadata.get("tags", [])
+    return "" if measures else "".join(output.get("text", "") for output in cell.get("outputs", []))

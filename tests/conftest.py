@@ -37,6 +37,17 @@ LONGEST_FIRST = (
 )
 
 
+@pytest.fixture
+def one_thread():
+    """What the stored runs had: other sums end elsewhere after many epochs."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def pytest_collection_modifyitems(items):
     def place(item):
         name = item.path.stem

@@ -84,7 +84,7 @@ def page(lab):
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
         page = browser.new_page(viewport={"width": 1200, "height": 1000})
         page.goto(lab[1])
-        page.locator("#jp-main-statusbar", has_text=IDLE).wait_for(timeout=120_000)
+        wait_for_kernel(page)
         yield page
         browser.close()
 
@@ -129,6 +129,17 @@ def pictures(page, id, seconds):
         time.sleep(0.1)
 
 
+def wait_for_kernel(page):
+    page.locator("#jp-main-statusbar", has_text=IDLE).wait_for(timeout=120_000)
+
+
+def wait_until_done(page):
+    """Wait until no cell runs; none may have left an error or written to stderr."""
+    wait_for(lambda: not running(page), "all cells to be done", 1200)
+    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+
+
 def screenshot(page, name):
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / name)
@@ -155,9 +166,7 @@ def run_to_the_end(page, folder, number):
         assert changes >= 3, f"the figure of {id} changed {changes} times while it trained"
         assert cell(page, id).locator(".jp-OutputArea-output").count() == 1, "one final figure and nothing else"
         screenshot(page, f"{number}-{id}-done.png")
-    wait_for(lambda: not running(page), "all cells to be done", 1200)
-    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
-    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+    wait_until_done(page)
     outputs = saved(page, folder)
     for id in LIVE_CELLS:
         (output,) = outputs[id]
@@ -208,13 +217,11 @@ SIZES = {"desktop": (1280, 900), "half": (820, 900), "phone": (390, 800)}
 def test_a_quick_notebook_of_a_fresh_copy_runs_and_leads_on(lab, page, name):
     copies.start(lab[0] / "my-course")
     page.goto(lab[1].replace(NAME, f"my-course/{name}.ipynb"))
-    page.locator("#jp-main-statusbar", has_text=IDLE).wait_for(timeout=120_000)
+    wait_for_kernel(page)
     assert page.locator(".jp-Notebook h1").first.inner_text().startswith(name[:2]), "the title comes first"
     assert page.locator(".jp-RenderedImage img").count() == 0, "a fresh copy gives nothing away"
     run_all(page)
-    wait_for(lambda: not running(page), "all cells to be done", 1200)
-    assert page.locator('[data-mime-type="application/vnd.jupyter.error"]').count() == 0
-    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
+    wait_until_done(page)
     assert page.locator(".jp-RenderedImage img").count() >= 2
     for theme in "JupyterLab Light", "JupyterLab Dark":
         page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", theme)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from builders import printed_text
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).parents[1]
@@ -95,16 +96,10 @@ def changed_by_going_back(client):
 
     Backwards, so that a cell finds the names as the cells below it have left them. The set-up cell installs only once.
     """
-    before = {cell.id: text_of(cell) for cell in client.nb.cells}
+    before = {cell.id: printed_text(cell) for cell in client.nb.cells}
     run_all(client, backwards=True)
-    now = {cell.id: text_of(cell) for cell in client.nb.cells}
+    now = {cell.id: printed_text(cell) for cell in client.nb.cells}
     return {id: (before[id], now[id]) for id in now if before[id] != now[id] and id != "colab-setup"}
-
-
-def text_of(cell):
-    """What a cell has printed, unless it measures."""
-    measures = "nbval-ignore-output" in cell.metadata.get("tags", [])
-    return "" if measures else "".join(output.get("text", "") for output in cell.get("outputs", []))
 
 
 def test_a_cell_that_going_back_breaks_is_noticed():

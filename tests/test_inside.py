@@ -6,20 +6,13 @@ import math
 import inside
 import pytest
 import torch
+from search import load_book
 from torch.nn import functional as F
 
-from d2lmini import RNNModelByHand, download_book, evaluate, load_corpus, normalise, one_hot, read_text
+from d2lmini import RNNModelByHand, evaluate, load_corpus, one_hot
 from d2lmini.book import data_path
 
 STORED = json.loads(data_path("runs/inside.json").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +23,9 @@ def text():
 @pytest.fixture
 def whole_book():
     try:
-        text = read_text(download_book())
+        return load_book()
     except ConnectionError as error:
         pytest.skip(f"the stored figures are the whole book's: {error}")
-    return load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
 
 
 def test_every_network_is_stored():

@@ -16,15 +16,6 @@ def stored():
     return json.loads(data_path("runs/novel.json").read_text(encoding="utf-8"))
 
 
-@pytest.fixture
-def one_thread():
-    """What the stored runs had: other sums end elsewhere after many minibatches."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
 def book():
     """(training, validation, test, vocab) of the whole book; without it the test is skipped."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from builders import printed_text
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("0[0-6]_*.ipynb"))
@@ -40,7 +41,7 @@ def test_a_notebook_runs_with_what_was_defined_before(number, tmp_path, monkeypa
     (tmp_path / "before.py").write_text(module_before(number), encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":" if sys.platform != "win32" else ";")
     notebook = nbformat.read(NOTEBOOKS[number], as_version=4)
-    saved = {id: text_of(cell) for id, cell in code_cells(NOTEBOOKS[number]).items()}
+    saved = {id: printed_text(cell) for id, cell in code_cells(NOTEBOOKS[number]).items()}
     place = [cell.id for cell in notebook.cells].index("imports")
     imported = set(re.findall(r"\w+", notebook.cells[place].source))
     swap = f"import before\nused = set(before.mine) & {imported}\nglobals().update({{n: before.mine[n] for n in used}})"
@@ -48,12 +49,6 @@ def test_a_notebook_runs_with_what_was_defined_before(number, tmp_path, monkeypa
 
     NotebookClient(notebook, timeout=1800, kernel_name="python3").execute()
 
-    texts = {cell.id: text_of(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    texts = {cell.id: printed_text(cell) for cell in notebook.cells if cell.cell_type == "code"}
     assert texts.pop("own-code").split(), "the notebook uses nothing that was defined before it"
     assert texts == saved
-
-
-def text_of(cell):
-    """What a cell has printed, unless it measures."""
-    measures = "nbval-ignore-output" in cell.metadata.get("tags", [])
-    return "" if measures else "".join(output.get("text", "") for output in cell.get("outputs", []))

@@ -7,22 +7,12 @@ import gates
 import pytest
 import recipes
 import search
-import torch
 
 from d2lmini.book import data_path
 
 
 def stored(name):
     return json.loads(data_path(f"runs/{name}").read_text(encoding="utf-8"))
-
-
-@pytest.fixture
-def one_thread():
-    """What the scripts set: other sums end elsewhere after many epochs."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_every_recipe_is_stored():

@@ -161,10 +161,13 @@ def later(S, diagonal=1):
     return torch.ones(S.shape[-2:], dtype=torch.bool).triu(diagonal)
 
 
+def causal(S, diagonal=1):
+    return S.masked_fill(later(S, diagonal), -torch.inf)
+
+
 @right("attention")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ V
+    return causal(scores(Q, K)).softmax(-1) @ V
 
 
 @right("attention")
@@ -201,25 +204,25 @@ def _(Q, K, V):
 @wrong("attention", "Did you forget to divide the scores")
 def _(Q, K, V):
     S = Q @ K.mT
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ V
+    return causal(S).softmax(-1) @ V
 
 
 @wrong("attention", "Did you divide by the width itself?")
 def _(Q, K, V):
     S = Q @ K.mT / Q.shape[-1]
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ V
+    return causal(S).softmax(-1) @ V
 
 
 @wrong("attention", "Did you multiply by the square root of the width?")
 def _(Q, K, V):
     S = Q @ K.mT * math.sqrt(Q.shape[-1])
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ V
+    return causal(S).softmax(-1) @ V
 
 
 @wrong("attention", "Did you divide by the root of the number of steps?")
 def _(Q, K, V):
     S = Q @ K.mT / math.sqrt(Q.shape[-2])
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ V
+    return causal(S).softmax(-1) @ V
 
 
 wrong("attention", "Did you forget the mask?")(lambda Q, K, V: scores(Q, K).softmax(-1) @ V)
@@ -236,14 +239,12 @@ def _(Q, K, V):
 
 @wrong("attention", "Did you hide each step from itself?")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return S.masked_fill(later(S, 0), -torch.inf).softmax(-1) @ V
+    return causal(scores(Q, K), 0).softmax(-1) @ V
 
 
 @wrong("attention", "Does a step see one step too many?")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return S.masked_fill(later(S, 2), -torch.inf).softmax(-1) @ V
+    return causal(scores(Q, K), 2).softmax(-1) @ V
 
 
 @wrong("attention", "Did you mask after the softmax?")
@@ -263,32 +264,27 @@ wrong("attention", "Did you forget the softmax?")(lambda Q, K, V: scores(Q, K).t
 
 @wrong("attention", "Did you take the softmax over the wrong axis?")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return S.masked_fill(later(S), -torch.inf).softmax(-2) @ V
+    return causal(scores(Q, K)).softmax(-2) @ V
 
 
 @wrong("attention", "Did you swap queries and keys?")
 def _(Q, K, V):
-    S = scores(K, Q)
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ V
+    return causal(scores(K, Q)).softmax(-1) @ V
 
 
 @wrong("attention", "Did you return the weights?")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return S.masked_fill(later(S), -torch.inf).softmax(-1)
+    return causal(scores(Q, K)).softmax(-1)
 
 
 @wrong("attention", "Did you multiply the weights by K?")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return S.masked_fill(later(S), -torch.inf).softmax(-1) @ K
+    return causal(scores(Q, K)).softmax(-1) @ K
 
 
 @wrong("attention", "Did you detach something")
 def _(Q, K, V):
-    S = scores(Q, K)
-    return torch.tensor(S.masked_fill(later(S), -torch.inf).softmax(-1).detach().numpy() @ V.detach().numpy())
+    return torch.tensor(causal(scores(Q, K)).softmax(-1).detach().numpy() @ V.detach().numpy())
 
 
 # --- merge_pair ---

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from search import load_book
 from torch import nn
 from torch.func import jacrev, vmap
 from torch.nn import functional as F
@@ -26,12 +27,8 @@ from d2lmini import (
     RNNModel,
     RNNModelByHand,
     SequentialBatches,
-    download_book,
     evaluate,
-    load_corpus,
-    normalise,
     one_hot,
-    read_text,
     train_epoch,
 )  # fmt: skip
 
@@ -321,8 +318,7 @@ def store(name, function, *arguments):
 
 
 def main(path=None):
-    text = read_text(path or download_book())
-    tokens, held_out, vocab = load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
+    tokens, held_out, vocab = load_book(path)
     validation = held_out[: len(held_out) // 2]
     store("counted", counted, tokens, held_out, vocab)
     for kind in KINDS:

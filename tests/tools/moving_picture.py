@@ -12,9 +12,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 from PIL import Image
 
-from d2lmini import RNNModelByHand, SequentialBatches, Watch, load_corpus, train
-from d2lmini.metrics import History
-from d2lmini.plotting import plot_perplexity
+from d2lmini import History, RNNModelByHand, SequentialBatches, Watch, load_corpus, plot_perplexity, train
 
 PICTURE = Path(__file__).parents[2] / "notebooks/images/training.gif"
 NUM_EPOCHS = 200

@@ -73,10 +73,18 @@ def search_chapter():
 BOOK_STAGES = [(12, 1.0), (2, 0.3), (2, 0.1)]
 
 
+def load_book(path=None):
+    """(training ids, held-out ids, vocab) of the book at `path`, or downloaded; its last tenth is held out.
+
+    Raises ConnectionError if it can't be downloaded.
+    """
+    text = read_text(path or download_book())
+    return load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
+
+
 def train_book(path=None, num_hiddens=256):
     """Train on the first nine tenths of the book; the last tenth is held out."""
-    text = read_text(path or download_book())
-    tokens, held_out, vocab = load_corpus(text, num_train=len(normalise(text)) * 9 // 10)
+    tokens, held_out, vocab = load_book(path)
     model = RNNModelByHand(len(vocab), num_hiddens, input_std=1.0, orthogonal=True)
     batches = SequentialBatches(tokens, 32, 35)
     epoch, curve = 0, {}
