@@ -1,6 +1,6 @@
 """Do the tests notice a fault? Put small faults into the package, one at a time, and run the tests of that module.
 
-    python tests/tools/mutate.py [MODULE ...] [--sample 40] [--seed 0]
+    python tests/tools/mutate.py [MODULE ...] [--sample N] [--seed 0]
 
 Each mutant is a copy of the package with one change: a comparison flipped, a number off by one, an operator swapped, a
 statement dropped, a clone, detach or no_grad dropped, two arguments swapped. A mutant that no test of the
@@ -10,7 +10,9 @@ Idea: R. A. DeMillo, R. J. Lipton and F. G. Sayward, Hints on test data selectio
 
 import argparse
 import ast
+import contextlib
 import copy
+import json
 import os
 import random
 import shutil
@@ -20,29 +22,44 @@ import tempfile
 import time
 from pathlib import Path
 
+# Loaded once, before the children: all that the tests need, but nothing of d2lmini.
+import hypothesis  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+import nbval.kernel  # noqa: F401
+import numpy  # noqa: F401
+import pytest
+import torch
+
 ROOT = Path(__file__).parents[2]
-TIMEOUT = 240  # seconds for one mutant's tests: an endless loop counts as noticed
+PATIENCE = 30  # seconds, and three times what the tests take without a fault: an endless loop counts as noticed
+ALL = 330  # mutants of all modules together, unless --sample says how many of each
 TESTS = {  # the test files (by the start of their names) that protect a module, quickest first
-    "validate": ("model", "batches", "generate", "training", "text", "rnn_model"),
-    "book": ("downloads", "book", "text"),
-    "text": ("text",),
+    "__init__": ("baselines", "cli"),
+    "validate": ("model", "batches", "generate", "training", "text", "fuzz"),
+    "book": ("book", "downloads", "text"),
+    "text": ("text", "fuzz"),
     "batches": ("batches", "training"),
-    "model": ("model", "generate", "fuzz", "rnn_model"),
+    "model": ("model", "generate", "fuzz"),
     "bptt": ("bptt",),
     "threads": ("threads",),
     "generate": ("generate",),
     "metrics": ("metrics", "training"),
     "counting": ("baselines",),
     "plotting": ("plotting", "figures"),
-    "files": ("files", "checkpoints", "golden"),
+    "files": ("files", "checkpoints", "golden", "models_on_disk"),
     "checkpoints": ("checkpoints", "golden", "models_on_disk"),
-    "training": ("training", "checkpoints"),
+    "training": ("training", "checkpoints", "fuzz"),
     "guesses": ("guesses",),
     "copies": ("copies",),
-    "doctor": ("cli", "doctor"),
+    "console": ("cli",),
+    "commands": ("cli",),
+    "doctor": ("cli",),
     "__main__": ("cli",),
     "d2l/__init__": ("d2l",),
-    "d2l/figures": ("d2l",),
+    "d2l/data": ("d2l",),
+    "d2l/figures": ("d2l_figures", "d2l"),
+    "d2l/models": ("d2l_models", "d2l"),
+    "d2l/training": ("d2l_models", "d2l"),
 }
 FLIPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -98,23 +115,22 @@ class Replace(ast.NodeTransformer):
         return ast.copy_location(self.new, node) if node is self.old else super().visit(node)
 
 
-def mutants(source):
-    """All mutants of a module: list of (line, kind, what stood there, source)."""
-    found = []
-    for index, node in enumerate(ast.walk(ast.parse(source))):
-        if not hasattr(node, "lineno"):
-            continue
-        for which, (kind, _) in enumerate(mutations(node)):
-            tree = ast.parse(source)
-            own = list(ast.walk(tree))[index]
-            new = list(mutations(own))[which][1]
-            text = ast.unparse(own).splitlines()[0]
-            try:
-                mutant = ast.unparse(ast.fix_missing_locations(Replace(own, new).visit(tree)))
-                found.append((node.lineno, kind, text, mutant))
-            except (AttributeError, ValueError, TypeError):
-                continue  # for example a type annotation
-    return found
+def places(source):
+    """All mutants of a module: list of (index of the node, which of its mutations)."""
+    tree = ast.parse(source)
+    hints = [getattr(node, name, None) for node in ast.walk(tree) for name in ("annotation", "returns")]
+    skipped = {id(node) for hint in hints if hint for node in ast.walk(hint)}  # nothing reads type hints
+    nodes = [(i, node) for i, node in enumerate(ast.walk(tree)) if hasattr(node, "lineno") and id(node) not in skipped]
+    return [(index, which) for index, node in nodes for which, _ in enumerate(mutations(node))]
+
+
+def mutant(source, index, which):
+    """One mutant: (line, kind, what stood there, source)."""
+    tree = ast.parse(source)
+    node = list(ast.walk(tree))[index]
+    kind, new = list(mutations(node))[which]
+    text = ast.unparse(node).splitlines()[0]
+    return node.lineno, kind, text, ast.unparse(ast.fix_missing_locations(Replace(node, new).visit(tree)))
 
 
 def copy_of_the_project(folder):
@@ -135,7 +151,26 @@ def test_files(module):
     return list(dict.fromkeys(f"tests/{path.name}" for path in found))
 
 
-def noticed(folder, files):
+class QuickestFirst:
+    """A plugin of pytest: within each file, the tests that took least in the run before come first."""
+
+    def __init__(self, path):
+        self.path, self.seconds = path, json.loads(path.read_text()) if path.exists() else {}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items):
+        files = list(dict.fromkeys(item.path for item in items))
+        items.sort(key=lambda item: (files.index(item.path), self.seconds.get(item.nodeid, 0)))
+
+    def pytest_runtest_logreport(self, report):
+        self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
+
+    def pytest_sessionfinish(self):
+        if not self.path.exists():
+            self.path.write_text(json.dumps(self.seconds))
+
+
+def noticed(folder, files, patience=600.0):
     """Run the tests in a child of this process, which has loaded the slow libraries already. True if they fail."""
     child = os.fork()
     if child == 0:
@@ -148,54 +183,57 @@ def noticed(folder, files):
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(null, stream)
-        import pytest
-
         options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:randomly", "-o", "addopts="]
-        os._exit(int(pytest.main([*options, "-m", "not slow", *files])))
-    end = time.monotonic() + TIMEOUT
-    while time.monotonic() < end:
+        plugins = [QuickestFirst(folder / "seconds.json")]
+        os._exit(int(pytest.main([*options, "-m", "not slow", *files], plugins)))
+    end, failed = time.monotonic() + patience, None
+    while failed is None and time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:
-            return os.waitstatus_to_exitcode(status) != 0
+            failed = os.waitstatus_to_exitcode(status) != 0
         time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # and the programs that it started
+    if failed is None:
+        os.waitpid(child, 0)
+    return failed is not False
 
 
-def examine(module, sample, seed):
+def examine(module, places, sample, seed):
     """Try `sample` mutants of a module. Returns (how many were tried, the survivors)."""
-    source = (ROOT / "d2lmini" / f"{module}.py").read_text(encoding="utf-8")
-    everything = mutants(source)
-    chosen = random.Random(seed).sample(everything, min(sample, len(everything)))
+    path = Path("d2lmini", f"{module}.py")
+    source = (ROOT / path).read_text(encoding="utf-8")
+    chosen = random.Random(seed).sample(places, min(sample, len(places)))
     survivors, files = [], test_files(module)
     with tempfile.TemporaryDirectory() as folder:
-        folder = copy_of_the_project(Path(folder))
+        folder, start = copy_of_the_project(Path(folder)), time.monotonic()
         if noticed(folder, files):
             sys.exit(f"{module}: the tests {' '.join(files)} fail without any fault; mend them first")
-        for line, kind, text, mutant in chosen:
-            (folder / "d2lmini" / f"{module}.py").write_text(mutant, encoding="utf-8")
-            if not noticed(folder, files):
-                survivors.append(f"d2lmini/{module}.py:{line}: {kind}: {text}")
+        patience = PATIENCE + 3 * (time.monotonic() - start)
+        for place in chosen:
+            line, kind, text, changed_source = mutant(source, *place)
+            (folder / path).write_text(changed_source, encoding="utf-8")
+            if not noticed(folder, files, patience):
+                survivors.append(f"{path}:{line}: {kind}: {text}")
                 print(survivors[-1], flush=True)
-    print(f"{module}: {len(chosen) - len(survivors)} of {len(chosen)} noticed ({len(everything)} exist)", flush=True)
+    print(f"{module}: {len(chosen) - len(survivors)} of {len(chosen)} noticed ({len(places)} exist)", flush=True)
     return len(chosen), survivors
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="*", default=[], help="such as training or d2l/figures (default: all)")
-    parser.add_argument("--sample", type=int, default=25, help="mutants of each module, default: 25")
+    parser.add_argument(
+        "--sample", type=int, help=f"mutants of each module, default: {ALL} of all, spread by the number that exist"
+    )
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    import hypothesis  # noqa: F401  (loaded once, before the children)
-    import matplotlib.pyplot  # noqa: F401
-    import numpy  # noqa: F401
-    import torch
-
     torch.set_num_threads(1)
-    modules = options.modules or [name for name in TESTS if (ROOT / "d2lmini" / f"{name}.py").exists()]
-    results = [examine(module, options.sample, options.seed) for module in modules]
+    exist = {name: places((ROOT / "d2lmini" / f"{name}.py").read_text(encoding="utf-8")) for name in TESTS}
+    total, results = sum(map(len, exist.values())), []
+    for name in options.modules or TESTS:
+        sample = options.sample or max(4, round(ALL * len(exist[name]) / total))
+        results.append(examine(name, exist[name], sample, options.seed))
     tried, alive = sum(tried for tried, _ in results), sum(len(survivors) for _, survivors in results)
     print(f"{tried - alive} of {tried} noticed, {alive} not")
 
