@@ -11,10 +11,10 @@ from .validate import check_ids, check_size
 
 
 def baselines(train, test, vocab_size):
-    """Perplexities on `test` of four models that only count, on `train`: what every network must beat.
+    """Perplexities on `test` of four models that only count what is in `train`: what every network must beat.
 
     Returns {"uniform": vocab_size, "unigram": ..., "bigram": ..., "5-gram": ...}. Unigram and bigram use add-one
-    smoothing (Laplace), so that a pair never seen is unlikely and not impossible. "5-gram" is KneserNey of order 5.
+    smoothing (Laplace), so that a pair never seen is unlikely but not impossible. "5-gram" is KneserNey of order 5.
     The order is fixed, because choosing it on `test` would flatter the model: longer contexts still help a
     little (on the chapter that ships, order 5 has 4.89 and order 8 has 4.78), but most of the gain is there.
 
@@ -42,8 +42,8 @@ class KneserNey:
     context's total. The probability that the discounts free is shared out by the same model without the context's
     oldest token, and so on down to the uniform distribution over all `vocab_size` ids. So nothing is
     impossible, `<unk>` included, and the probabilities after every context, seen or not, sum to 1. Below the highest
-    order, a count isn't how often an n-gram occurs but after how many distinct tokens: however frequent, a token that
-    always follows the same one counts once.
+    order, a count says after how many distinct tokens an n-gram occurs, not how often: a token that always follows
+    the same token counts once, however frequent it is.
 
     tokens: the ids to count, 1-D; order: the length of the longest n-gram, its last token included.
     Idea: R. Kneser and H. Ney, Improved backing-off for m-gram language modeling (1995); modified and interpolated by
@@ -66,7 +66,7 @@ class KneserNey:
         for length, (seen, freed) in enumerate(self.levels):
             end = context[len(context) - length :]
             if end not in freed:
-                break  # it never occurred, or the text hasn't so many tokens yet: the shorter one has the last word
+                break  # it never occurred, or the text hasn't so many tokens yet: the shorter context decides
             p = seen.get((*end, token), 0) + freed[end] * p
         return p
 
@@ -92,8 +92,8 @@ def discount(counts):
     """From {n-gram: count} to what interpolation needs: ({n-gram: probability left}, {context: probability freed}).
 
     Counts of 1, of 2, and of 3 and more have a discount each, estimated from how many n-grams have count 1, 2, 3
-    and 4 (Chen and Goodman). A short text, or single letters, of which hardly any is rare, has no such
-    estimate; then the discounts are 0.5, 1 and 1.5, as in K. Heafield's KenLM.
+    and 4 (Chen and Goodman). A short text has no such estimate, and neither have single characters, because hardly
+    any of them is rare; then the discounts are 0.5, 1 and 1.5, as in K. Heafield's KenLM.
     """
     number = Counter(counts.values())
     discounts = {1: 0.5, 2: 1.0, 3: 1.5}
