@@ -160,22 +160,23 @@ class RNNModelByHand(RNNModelScratch):
         if self.device.type != "cpu" or self.params[0].dtype not in (torch.float32, torch.float64):
             return decode_with(self, scores, state, num_preds, choose, num_reserved)
         W_xh, W_hh, b_h, W_hq, b_q = (param.detach() for param in self.params)
-        both = torch.cat([W_hh, W_hq], dim=1)  # both products read the same state, so they are one product
+        num_sequences, num_hiddens = state[0].shape
+        # Both products read the same state, so they are one. The state's last column is 1: its row of `both` is b_q.
+        both = W_hh.new_zeros(num_hiddens + 1, num_hiddens + self.vocab_size)
+        both[:-1, :num_hiddens], both[:-1, num_hiddens:], both[-1, num_hiddens:] = W_hh, W_hq, b_q
+        both[-1, num_hiddens : num_hiddens + num_reserved] = -torch.inf
         inputs = (W_xh + b_h).numpy()  # (vocab_size, num_hiddens)
-        b_q = b_q.numpy().copy()
-        b_q[:num_reserved] = -np.inf
-        H, scores = state[0].clone(), scores.numpy() + np.where(b_q == -np.inf, b_q, 0)
+        H = torch.cat([state[0], state[0].new_ones(num_sequences, 1)], dim=1)
         product = H @ both
-        numbers = [tensor.numpy() for tensor in (H, both, product)]
-        to_state, to_scores = np.split(numbers[2], [len(W_hh)], axis=1)
-        generated = np.empty((num_preds, len(H)), dtype=np.int64)
+        arrays = [tensor.numpy() for tensor in (H, both, product)]
+        hiddens, (to_state, scores) = arrays[0][:, :-1], np.split(arrays[2], [num_hiddens], axis=1)
+        generated = np.empty((num_preds, num_sequences), dtype=np.int64)
         for ids in generated:
             ids[:] = choose(scores)
-            np.add(to_state, inputs[ids], out=numbers[0])
-            np.tanh(numbers[0], out=numbers[0])
-            if len(H) == 1:
-                np.matmul(*numbers[:2], out=numbers[2])
+            np.add(to_state, inputs[ids], out=hiddens)
+            np.tanh(hiddens, out=hiddens)
+            if num_sequences == 1:
+                np.matmul(*arrays[:2], out=arrays[2])
             else:
                 torch.mm(H, both, out=product)
-            np.add(to_scores, b_q, out=scores)
         return torch.from_numpy(generated.T)

@@ -2,9 +2,14 @@
 
     python tests/tools/novel.py PART [FILE]     one part -> data/runs/novel.json; the others stay
 
-PART is rivals (seconds), ladder (7 runs for each seed of SEEDS, about 8 minutes a seed on one core) or long (at most
-30 minutes on two cores). The book is downloaded unless FILE is given. `long` also leaves the network in
-d2lmini-output/novel-long.safetensors.
+PART is
+    rivals            seconds
+    ladder            about 9 minutes on one core for each seed; runs that are stored already aren't repeated
+    long-0 .. long-2  one network each, about 20 minutes on one core, left in d2lmini-output/; two at a time take
+                      30 minutes on two cores for all three
+    report            what the three networks reach, alone and together, and pages of the first; two minutes
+
+The book is downloaded unless FILE is given.
 
 The network, its training and its report are those of the notebook: its cells are executed here.
 """
@@ -12,6 +17,7 @@ The network, its training and its report are those of the notebook: its cells ar
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,31 +58,34 @@ def notebook():
 
 
 nb = notebook()
-BATCH = 32, 64
+NUM_STEPS = 64
 PASSES = 12  # of each rung, over the whole book or as many characters
-SEEDS = (0,)
+SEEDS = (0, 1, 2)
 CHAPTER = 10_000  # characters
 DROPOUT = 0.25, 0.2, 0.05  # on the outputs, on W_hh, on the inputs
-# rung: (network, its hidden units and dropout, what updates it)
+# rung: (network, its hidden units and dropout, what updates it, sequences in a minibatch)
 RUNGS = {
-    "chapter": ("RNN", (256,), "SGD"),
-    "book": ("RNN", (256,), "SGD"),
-    "schedule": ("RNN", (256,), "SGD with schedule"),
-    "AdamW": ("RNN", (256,), "AdamW with schedule"),
-    "LSTM": ("LSTM", (128,), "AdamW with schedule"),
-    "wider": ("LSTM", (256,), "AdamW with schedule"),
-    "dropout": ("LSTM", (256, *DROPOUT), "AdamW with schedule"),
-    "average": ("LSTM", (256, *DROPOUT), "AdamW with schedule"),  # the same run, measured otherwise
+    "chapter": ("RNN", (256,), "SGD", 32),
+    "book": ("RNN", (256,), "SGD", 32),
+    "schedule": ("RNN", (256,), "SGD with schedule", 32),
+    "AdamW": ("RNN", (256,), "AdamW with schedule", 32),
+    "LSTM": ("LSTM", (128,), "AdamW with schedule", 32),
+    "wider": ("LSTM", (256,), "AdamW with schedule", 32),
+    "dropout": ("LSTM", (256, *DROPOUT), "AdamW with schedule", 32),
+    "average": ("LSTM", (256, *DROPOUT), "AdamW with schedule", 32),  # the same run, measured otherwise
+    "smaller": ("LSTM", (256, *DROPOUT), "AdamW with schedule", 16),
 }
-LONG = {"units_and_dropout": (512, 0.35, 0.25, 0.05), "num_epochs": 20, "decay": 0.99}
+LONG = {"units_and_dropout": (512, 0.45, 0.35, 0.05), "num_epochs": 50, "batch_size": 16}
 ORDER = 7  # of Kneser-Ney in the mixtures
 PREFIX, PAGE = "the time traveller ", 1000  # characters
 
 
+def stored():
+    return json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+
+
 def save(part, result):
-    stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    stored[part] = result
-    RESULTS.write_text(json.dumps(stored) + "\n", encoding="utf-8")
+    RESULTS.write_text(json.dumps({**stored(), part: result}) + "\n", encoding="utf-8")
 
 
 def rounded(thing, digits=3):
@@ -115,8 +124,8 @@ def plain_updater(model, kind, num_steps):
 
 def climb(rung, seed, tokens, validation, vocab, passes=PASSES):
     """[[training, validation perplexity], ...] of one rung after each pass, or the first `passes` of them."""
-    kind, (num_hiddens, *rates), update = RUNGS[rung]
-    batches = SequentialBatches(tokens[: CHAPTER if rung == "chapter" else None], *BATCH, seed)
+    kind, (num_hiddens, *rates), update, batch_size = RUNGS[rung]
+    batches = SequentialBatches(tokens[: CHAPTER if rung == "chapter" else None], batch_size, NUM_STEPS, seed)
     epochs_a_pass = len(tokens) // len(batches.tokens)
     num_steps = PASSES * epochs_a_pass * len(batches)
     if kind == "RNN":
@@ -139,22 +148,22 @@ def climb(rung, seed, tokens, validation, vocab, passes=PASSES):
 
 def climb_all(tokens, validation, test, vocab):
     """Every rung with every seed; the best measurement on the validation half counts."""
-    runs = []
-    for seed in SEEDS:
-        for rung in RUNGS:
-            curve = climb(rung, seed, tokens, validation, vocab)
-            best = min(ppl for _, ppl in curve)
-            runs.append({"rung": rung, "seed": seed, "perplexity": best, "curve": curve})
-            print(runs[-1], flush=True)
-            save("ladder", runs)
+    runs = stored().get("ladder", [])
+    missing = {(rung, seed) for rung in RUNGS for seed in SEEDS} - {(run["rung"], run["seed"]) for run in runs}
+    for rung, seed in sorted(missing, key=lambda run: (run[1], list(RUNGS).index(run[0]))):
+        curve = climb(rung, seed, tokens, validation, vocab)
+        best = min(ppl for _, ppl in curve)
+        runs.append({"rung": rung, "seed": seed, "perplexity": best, "curve": curve})
+        print(runs[-1], flush=True)
+        save("ladder", runs)
 
 
-def train(recipe, tokens, validation, vocab, look=None):
-    """Train as the notebook does. Returns (network, curve, seconds).
+def train(recipe, seed, tokens, validation, vocab, look=None):
+    """Train as the notebook does. Returns (network, curve, seconds of processor time).
 
     curve: {epoch: [training, validation perplexity, the same of the average of weights]}
     """
-    curve, start = {}, time.perf_counter()
+    curve, start = {}, time.process_time()
 
     def watch(epoch, model, measured):
         curve[epoch] = rounded(measured)
@@ -162,32 +171,35 @@ def train(recipe, tokens, validation, vocab, look=None):
         if look:
             look(epoch, model)
 
-    model = nb["new_network"](vocab, *recipe["units_and_dropout"])
-    network, history = nb["train_network"](model, tokens, validation, recipe["num_epochs"], recipe["decay"], watch)
-    seconds = round(time.perf_counter() - start)
+    model = nb["new_network"](vocab, *recipe["units_and_dropout"], seed=seed)
+    network, history = nb["train_network"](model, tokens, validation, recipe["num_epochs"], recipe["batch_size"], watch)
+    seconds = round(time.process_time() - start)
     return network, {epoch: [round(history.train_ppl[epoch - 1], 3), *curve[epoch]] for epoch in curve}, seconds
 
 
-def report(network, tokens, validation, test, vocab):
-    """The table of the notebook: alone, with a temperature, the counts, the mixture."""
-    counts = KneserNey(tokens, len(vocab), order=ORDER)
-    return rounded(nb["report"](network, counts, validation, test), 4)
-
-
-def train_long(tokens, validation, test, vocab):
-    """The long run, written down after every epoch; Ctrl-C ends it early, with what it has by then."""
+def train_long(seed, tokens, validation, test, vocab):
+    """One of the long runs; Ctrl-C ends it early, with what it has by then."""
     WEIGHTS.mkdir(exist_ok=True)
 
     def keep(epoch, model):
         if epoch == 1:
-            save_model(model, vocab, WEIGHTS / "novel-first.safetensors")
+            save_model(model, vocab, WEIGHTS / f"novel-first-{seed}.safetensors")
 
-    network, curve, seconds = train(LONG, tokens, validation, vocab, keep)
-    save_model(network, vocab, WEIGHTS / "novel-long.safetensors")
-    found = report(network, tokens, validation, test, vocab)
-    save("long", {"recipe": LONG, "curve": curve, "seconds on one thread": seconds, "report": found})
-    first, _ = load_model(WEIGHTS / "novel-first.safetensors")
-    generate_pages({"after epoch 1, temperature 1": first}, network, tokens, validation, test, vocab)
+    network, curve, seconds = train(LONG, seed, tokens, validation, vocab, keep)
+    save_model(network, vocab, WEIGHTS / f"novel-long-{seed}.safetensors")
+    save(f"long-{seed}", {"recipe": LONG, "curve": curve, "seconds on one thread": seconds})
+
+
+def report(tokens, validation, test, vocab):
+    """The table of the notebook for each network and for all three: a temperature, the counts, the mixture."""
+    networks = [load_model(WEIGHTS / f"novel-long-{seed}.safetensors")[0] for seed in SEEDS]
+    counts = KneserNey(tokens, len(vocab), order=ORDER)
+    groups = {"network 0": networks[:1], "network 1": networks[1:2], "network 2": networks[2:], "together": networks}
+    save("report", {
+        name: rounded(nb["report"](group, counts, validation, test), 4) for name, group in groups.items()
+    })  # fmt: skip
+    first, _ = load_model(WEIGHTS / "novel-first-0.safetensors")
+    generate_pages({"after epoch 1, temperature 1": first}, networks[0], tokens, validation, test, vocab)
 
 
 def generate_pages(first, network, tokens, validation, test, vocab):
@@ -210,7 +222,10 @@ def generate_pages(first, network, tokens, validation, test, vocab):
     })  # fmt: skip
 
 
-PARTS = {"rivals": measure_rivals, "ladder": climb_all, "long": train_long}
+PARTS = {
+    "rivals": measure_rivals, "ladder": climb_all, "report": report,
+    **{f"long-{seed}": partial(train_long, seed) for seed in SEEDS},
+}  # fmt: skip
 
 if __name__ == "__main__":
     match sys.argv[1:]:
