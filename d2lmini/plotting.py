@@ -35,7 +35,7 @@ def subplots(rows=1, columns=1, figsize=(7, 3.5), **options):
 
     style = {
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-        "axes.prop_cycle": plt.cycler(color=COLORS), "lines.linewidth": 1.8, "figure.dpi": 100, "font.size": 10,
+        "axes.prop_cycle": plt.cycler(color=COLORS), "figure.dpi": 100, "font.size": 10,
     }  # fmt: skip
     with plt.rc_context(style):
         made = plt.subplots(rows, columns, figsize=figsize, layout="constrained", **options)

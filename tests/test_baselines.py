@@ -143,6 +143,10 @@ def test_token_probs_are_the_probs_of_what_comes_next(tokens, order, text):
     assert model.perplexity(text) == pytest.approx(math.exp(mean_nll))
 
 
+def test_the_default_order_is_five():
+    assert KneserNey(TRAIN, len(VOCAB)).perplexity(TEST) == KneserNey(TRAIN, len(VOCAB), 5).perplexity(TEST)
+
+
 def test_a_text_of_one_token_has_no_token_probs():
     assert KneserNey(TOKENS, 5).token_probs([3]).tolist() == []
 

@@ -15,10 +15,13 @@ import torch
 
 import d2lmini
 from d2lmini import (
+    History,
     RNNModelScratch,
     SequentialBatches,
+    TrainingDiverged,
     Vocab,
     book,
+    commands,
     console,
     copies,
     doctor,
@@ -101,6 +104,36 @@ def test_a_text_is_cut_to_what_a_run_uses(run):
     Path("own.txt").write_text("abc defg hij " * 10_000)
     code, out, _ = run("--epochs", 1, "--hiddens", 8, "--text", "own.txt")
     assert code == 0 and "10,000 characters to train on" in out and "on 10,000 characters it never saw" in out
+    (likeliest,) = [line for line in out.splitlines() if line.startswith("likeliest: ")]
+    assert likeliest.startswith("likeliest: abc defg h") and len(likeliest) == len("likeliest: ") + 10 + 50
+
+
+def test_a_text_may_be_as_large_as_the_limit_and_no_larger(run, monkeypatch):
+    Path("own.txt").write_text("abc defg hij " * 200)
+    monkeypatch.setattr(commands, "LARGEST_TEXT", 2600)
+    assert run(*QUICK, "--text", "own.txt")[0] == 0
+    monkeypatch.setattr(commands, "LARGEST_TEXT", 2599)
+    code, _, err = run(*QUICK, "--text", "own.txt")
+    assert code == 2 and "own.txt is larger than 2,599 bytes; 20,000 characters are enough" in err
+
+
+def test_what_is_trained_is_shown_before_it_begins(run, monkeypatch):
+    """Also in a pipe, which would keep it back until there is more."""
+    events, flush = [], console.Output.flush
+    monkeypatch.setattr(console.Output, "flush", lambda stream: events.append("flush") or flush(stream))
+    monkeypatch.setattr(commands, "train_model", lambda *args, **options: events.append("train") or History())
+    assert run(*QUICK)[0] == 0
+    assert events[:2] == ["flush", "train"]
+
+
+@pytest.mark.parametrize(
+    ("training", "held_out", "by_heart"), [(2.0, 12.0, True), (2.0, 9.0, False), (10.0, 12.0, False)]
+)
+def test_the_report_says_when_a_model_has_learnt_its_pages_by_heart(capsys, training, held_out, by_heart):
+    history = History([20.0, training], {1: 9.5, 2: held_out}, [1000.0] * 2, baselines={"bigram": 9.8})
+    commands.report(history, [0] * 50, [], RNNModelScratch(3, 2), Vocab(list("ab")))
+    out = capsys.readouterr().out
+    assert f"held-out perplexity {held_out:.2f} on 50 characters" in out and ("by heart" in out) == by_heart
 
 
 def test_help_says_all(run):
@@ -117,6 +150,18 @@ def test_help_says_all(run):
     _, out, _ = run("generate", "--help")
     for word in ["FILE", "--prefix", "--length", "--temperature", "--seed", "default: 200", "default: 0.7"]:
         assert word in out
+
+
+def test_the_defaults_are_those_that_the_help_names():
+    train, generate = (vars(cli.parser().parse_args(line.split())) for line in ("train", "generate m --prefix a"))
+    del train["run"], generate["run"]
+    assert train == {
+        "command": "train", "text": None, "form": "letters", "epochs": 120, "hiddens": 512, "seed": 0, "device": "cpu",
+        "output": "d2lmini-output", "checkpoint": None,
+    }  # fmt: skip
+    assert generate == {
+        "command": "generate", "file": "m", "prefix": "a", "length": 200, "temperature": 0.7, "seed": 0,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -314,6 +359,31 @@ def test_a_checkpoint_that_fails_does_not_cost_the_model(run, monkeypatch):
     monkeypatch.setattr("d2lmini.training.save_checkpoint", full)
     code, _, err = run(*QUICK, "--checkpoint", "run.safetensors")
     assert code == 2 and "No space left" in err
+    assert sorted(os.listdir("d2lmini-output")) == ["model.safetensors", "perplexity.png"]
+
+
+def test_a_run_that_learns_nothing_leaves_the_files_of_the_run_before(run, monkeypatch):
+    assert run(*QUICK)[0] == 0
+    before = {path.name: path.read_bytes() for path in Path("d2lmini-output").iterdir()}
+
+    def diverge(*args):
+        raise TrainingDiverged("the loss is nan")
+
+    monkeypatch.setattr("d2lmini.training.train_epoch", diverge)
+    code, _, err = run(*QUICK, "--seed", 1)
+    assert code == 2 and "the training run ended: the loss is nan" in err
+    assert {path.name: path.read_bytes() for path in Path("d2lmini-output").iterdir()} == before
+
+
+def test_ctrl_c_while_the_files_are_written_is_not_heard(run, monkeypatch):
+    write = commands.write_results
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        write(*args)
+
+    monkeypatch.setattr(commands, "write_results", interrupted)
+    assert run(*QUICK)[0] == 0
     assert sorted(os.listdir("d2lmini-output")) == ["model.safetensors", "perplexity.png"]
 
 
@@ -539,6 +609,14 @@ def test_an_old_python(run, cache, monkeypatch):
     assert code == 1 and "[FAIL] Python 3.9.1 (needs >=3.10)" in out
 
 
+def test_the_oldest_versions_that_will_do(run, cache, monkeypatch):
+    monkeypatch.setattr(doctor.sys, "version", "3.10 (the oldest)")
+    monkeypatch.setattr(doctor.metadata, "version", lambda name: dict(
+        line.split(">=") for line in metadata.requires("d2lmini") if "extra" not in line)[name])  # fmt: skip
+    code, out, _ = run("doctor")
+    assert code == 0 and "[OK]   Python 3.10 (needs >=3.10)" in out and "[OK]   torch 2.2 (needs >=2.2)" in out
+
+
 def test_a_device_that_does_not_work(run, cache, monkeypatch):
     monkeypatch.setattr("d2lmini.model.try_gpu", lambda: torch.device("meta"))
     code, out, _ = run("doctor")
@@ -561,8 +639,11 @@ def test_the_cache_of_the_book(run, cache, monkeypatch):
     code, out, _ = run("doctor")
     assert code == 1 and f"[FAIL] {path} (not the book)\n       -> delete {path}" in out
     monkeypatch.setattr(book, "BOOK_SHA1", doctor.hashlib.sha1(b"half a book").hexdigest())
+    sha1, uses = doctor.hashlib.sha1, []
+    monkeypatch.setattr(doctor.hashlib, "sha1", lambda data, **use: uses.append(use) or sha1(data, **use))
     code, out, _ = run("doctor")
     assert code == 0 and f"[OK]   {path} (the whole book)" in out
+    assert uses == [{"usedforsecurity": False}]  # some systems refuse it otherwise
 
 
 def test_notebooks_that_are_missing(run, cache, monkeypatch, tmp_path):

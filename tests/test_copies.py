@@ -124,6 +124,22 @@ def test_start_never_overwrites(mine, course, capsys):
     assert "1 of 2 notebooks copied into my-course" in capsys.readouterr().out
 
 
+def test_start_says_that_others_stay_only_if_there_are_others(course, capsys):
+    copies.start()
+    assert "already" not in capsys.readouterr().out
+    course(*OLD, name="06_training.ipynb")
+    copies.start()
+    assert "The others were there already, and are as they were." in capsys.readouterr().out
+
+
+def test_a_copy_is_written_as_jupyter_writes_it(mine):
+    """Else the first saving in JupyterLab would change every line."""
+    edit(mine, title="# É 東京")
+    copies.reset("5")
+    copies.write_notebook(mine, read(mine))
+    assert mine.read_text(encoding="utf-8") == nbformat.writes(nbformat.read(mine, as_version=4)) + "\n"
+
+
 def test_the_pages_and_pictures_that_are_linked_come_along(course):
     links = "[terms](pages/terms.md#token) [next](06_training.ipynb) [web](https://x.org/a.png) [gone](no.md)"
     course(*OLD, cell("links", f"{links} [outside](../x)", "markdown"))
@@ -192,12 +208,13 @@ def test_answers_guesses_and_own_cells_are_carried_over(mine, course, capsys):
     assert "stub-clip: the course has changed this exercise, and your answer is as you wrote it" in out
 
 
-def test_an_edit_of_a_cell_that_the_course_left_alone_stays_in_place(mine, course):
+def test_an_edit_of_a_cell_that_the_course_left_alone_stays_in_place(mine, course, capsys):
     edit(mine, load="x = 100")
     course(*changed(OLD, plot="plot(x, live=True)"))
     copies.update()
     assert ids(mine) == [cell["id"] for cell in OLD]
     assert texts(mine)["load"] == "x = 100" and texts(mine)["plot"] == "plot(x, live=True)"
+    assert f"{NAME}: updated; cells renewed: 1\n" in capsys.readouterr().out  # nothing was answered yet
 
 
 def test_an_edit_that_collides_with_the_courses_is_kept_below(mine, course, capsys):

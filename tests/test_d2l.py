@@ -137,6 +137,12 @@ def test_tensor_names_compute_what_numpy_computes(ours, expected, recwarn):
     assert not recwarn.list
 
 
+def test_a_tensor_of_another_device_is_fetched_before_it_is_an_array(monkeypatch):
+    on_a_gpu = A.clone().to("meta")  # a device whose tensors can't become arrays, as a GPU's can't
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda self: A)
+    np.testing.assert_array_equal(d2l.numpy(on_a_gpu), N)
+
+
 def test_random_tensors_have_their_shapes_and_moments():
     torch.manual_seed(0)
     assert d2l.normal(0, 1, (3, 4)).shape == d2l.rand(3, 4).shape == d2l.randn(3, 4).shape == (3, 4)

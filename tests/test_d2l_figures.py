@@ -71,6 +71,7 @@ def test_set_figsize_and_set_axes():
     d2l.set_axes(axes, "epoch", "loss", [0, 5], [1, 9], "linear", "log", ["train"])
     assert axes.get_xlim() == (0, 5) and axes.get_ylim() == (1, 9) and axes.get_yscale() == "log"
     assert axes.get_legend().get_texts()[0].get_text() == "train"
+    assert all(line.get_visible() for line in axes.get_xgridlines() + axes.get_ygridlines())
     d2l.set_figsize()
     assert list(d2l.plt.rcParams["figure.figsize"]) == [3.5, 2.5]
     d2l.plt.close("all")
@@ -85,7 +86,8 @@ def test_animator_keeps_every_point_of_every_curve(tmp_path, recwarn):
     assert animator.axes[0].get_xlim() == (1, 3) and animator.axes[0].get_ylim()[1] >= 8
     assert not d2l.plt.get_fignums() and not recwarn.list  # nothing stays open, nothing is shown
     animator.fig.savefig(tmp_path / "curve.png")
-    assert len(d2l.Animator(nrows=1, ncols=2).axes) == 2
+    first, *_ = d2l.Animator(nrows=2, ncols=3).axes
+    assert first.get_subplotspec().get_gridspec().get_geometry() == (2, 3)
 
 
 def test_in_a_notebook_the_animator_leaves_one_picture():

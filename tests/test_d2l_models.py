@@ -239,6 +239,14 @@ def test_train_ch8_prints_training_and_held_out_perplexity_and_two_texts(capsys)
     assert lines[5] == greedy("traveller", 50, net, vocab) and lines[0].startswith("time traveller")
 
 
+@pytest.mark.parametrize(("length", "measured"), [(0, False), (1, False), (2, True), (3, True)])
+def test_train_ch8_measures_a_text_of_two_tokens(length, measured, capsys):
+    train_iter, vocab = tiny_data()
+    train_iter.held_out = train_iter.held_out[:length]
+    d2l.train_ch8(own_rnn(28), train_iter, vocab, 1, 1, CPU)
+    assert ("on the text that follows" in capsys.readouterr().out) == measured
+
+
 @pytest.mark.parametrize(("num_epochs", "expected"), [(9, 0), (10, 1), (30, 3), (200, 10)])
 def test_train_ch8_prints_a_text_every_ten_epochs_or_ten_times_in_all(num_epochs, expected, capsys):
     tokens = list("time traveller ") * 3

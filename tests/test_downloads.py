@@ -155,6 +155,13 @@ def test_a_server_that_only_drips_meets_a_limit(server, tmp_path, monkeypatch):
     assert not os.listdir(tmp_path)
 
 
+def test_the_last_moment_is_still_in_time(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(book, "PATIENCE", 0)
+    monkeypatch.setattr(book.time, "monotonic", lambda: 5.0)  # no time passes
+    book.fetch(server.url + NAME, tmp_path / NAME, None)
+    assert (tmp_path / NAME).read_bytes() == BOOK
+
+
 @pytest.mark.parametrize("fault", ["redirect", "slow"])
 def test_what_is_no_fault(server, tmp_path, fault):
     server.fault = fault

@@ -101,6 +101,22 @@ def test_the_one_style_is_used_and_nothing_else_on_the_page_changes():
     assert tuple(figure.get_size_inches()) == (4, 2) and axes[0].get_shared_x_axes().joined(*axes)
 
 
+def test_baselines_are_thinner_than_curves_and_a_legend_shows_two_dashes():
+    assert plotting.BASELINE["linewidth"] < plotting.TRAINING["linewidth"] == plotting.HELD_OUT["linewidth"]
+    (ax,) = plot_perplexities({"a": a_history()}).axes
+    _, dashed = ax.get_legend().get_lines()
+    dash, gap = plotting.HELD_OUT["linestyle"][1]
+    points = ax.get_legend().handlelength * ax.get_legend().get_texts()[0].get_fontsize()
+    assert (dash + gap + dash) * dashed.get_linewidth() <= points  # a dash's length is given in line widths
+
+
+def test_what_a_run_says_of_itself_is_as_large_as_the_names_of_the_axes():
+    for figure in (plot_perplexity(a_history(stopped="stopped")), plotting.LiveFigure(a_history(), 500).plot()):
+        (ax,) = figure.axes
+        (title,) = (text for text in figure.findobj(Text) if text.get_text() == ax.get_title(loc="left"))
+        assert title.get_text() and title.get_fontsize() == ax.xaxis.label.get_fontsize()
+
+
 @pytest.mark.parametrize("draw", [plot_perplexity, lambda history: plot_perplexities({"": history})])
 def test_training_and_held_out_and_baselines_have_one_line_style_each(draw):
     (ax,) = draw(a_history()).axes

@@ -45,6 +45,13 @@ def test_characters_keep_all_but_case_and_line_breaks(text):
     assert result == text.lower().replace("\r\n", " ").replace("\r", " ").replace("\n", " ")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\n", " \r\n\t\u2003"])
+@pytest.mark.parametrize("form", ["letters", "characters"])
+def test_of_white_space_nothing_is_left_in_either_form(blank, form):
+    with pytest.raises(ValueError, match=f'nothing is left of the text after normalising it to "{form}"'):
+        normalise(blank, form)
+
+
 def test_sizes_of_the_two_forms():
     letters, characters = normalise(read_text())[:10_000], normalise(read_text(), "characters")[:10_000]
     assert set(letters) == set(" abcdefghijklmnopqrstuvwxyz")
@@ -134,6 +141,13 @@ def test_what_can_be_no_token_is_not_looked_up(bad):
         Vocab(["a", "b"])[bad]
     with pytest.raises(TypeError, match=r"takes a token or a list of tokens"):
         Vocab(["a", "b"])[["a", bad]]
+
+
+@pytest.mark.parametrize("bad", [torch.tensor(1), np.int64(1), None, 1.0])
+def test_what_can_be_no_token_gets_no_id(bad):
+    for make in (lambda: Vocab(["a", bad]), lambda: Vocab([["a"], [bad]]), lambda: Vocab(["a"], reserved_tokens=[bad])):
+        with pytest.raises(TypeError, match=r"a token must be a str or a tuple, not a .*: see tokenize"):
+            make()
 
 
 def test_to_tokens_takes_ids_only():
