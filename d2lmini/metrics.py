@@ -4,12 +4,11 @@ import math
 from dataclasses import dataclass, field
 from statistics import median
 
-import torch
 from torch.nn import functional as F
 
 from .batches import time_major
 from .model import reading
-from .validate import check_ids, check_size
+from .validate import as_ids, check_ids, check_size
 
 
 def perplexity(total_nll, num_tokens):
@@ -36,7 +35,7 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
     """
     check_size("batch_size", batch_size)
     check_size("num_steps", num_steps)
-    tokens = torch.as_tensor(tokens)
+    tokens = as_ids(tokens)
     if tokens.dim() != 1:
         raise ValueError(f"tokens must be 1-D, ids one after another, not of shape {tuple(tokens.shape)}.")
     length = len(tokens) // batch_size

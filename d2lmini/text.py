@@ -76,6 +76,9 @@ def tokenize(text, token="char"):
     return list(text) if token == "char" else text.split()
 
 
+TOKENS = (str, bytes, int, tuple)  # what can be a token
+
+
 class Vocab:
     """A two-way table between tokens and the integers 0 .. len(vocab) - 1.
 
@@ -98,6 +101,9 @@ class Vocab:
                 raise TypeError(f"{name} must be a list of tokens, not a {kind}: tokenize(text) makes one.")
         self.token_freqs = Counter(flatten(tokens)).most_common()
         self.reserved_tokens = list(dict.fromkeys(["<unk>", *reserved_tokens]))
+        for token in (*self.reserved_tokens, *dict(self.token_freqs)):
+            if not isinstance(token, TOKENS):
+                raise TypeError(f"a token must be a str or a tuple, not a {type(token).__name__}: see tokenize(text).")
         kept = [token for token, freq in self.token_freqs if freq >= min_freq]
         self.idx_to_token = list(dict.fromkeys([*self.reserved_tokens, *kept]))
         self.token_to_idx = {token: idx for idx, token in enumerate(self.idx_to_token)}
@@ -115,7 +121,7 @@ class Vocab:
         """
         if isinstance(tokens, list):
             return [self[token] for token in tokens]
-        if not isinstance(tokens, (str, bytes, int, tuple)):
+        if not isinstance(tokens, TOKENS):
             raise TypeError(
                 f"vocab[...] takes a token or a list of tokens, not a {type(tokens).__name__}: "
                 "list(tokens) makes a list, and to_tokens(ids) turns ids back into tokens."

@@ -16,7 +16,7 @@ from .generate import check_prefix, predict
 from .metrics import History, evaluate, perplexity
 from .plotting import LiveFigure
 from .threads import pace
-from .validate import check_ids, check_positive, check_size
+from .validate import as_ids, check_ids, check_positive, check_size, check_vocab
 
 PREDICTED = 50  # characters that continue each prefix
 PROBED = 64  # tokens of each sequence that tell whether a model is alive
@@ -142,6 +142,8 @@ class Watch:
             raise ValueError("to continue the prefixes, Watch needs the vocab, too: Watch(vocab=vocab, prefixes=...).")
         if self.vocab is not None and len(self.vocab) != model.vocab_size:
             raise ValueError(f"the vocabulary has {len(self.vocab)} tokens, but the model {model.vocab_size}.")
+        if self.prefixes:
+            check_vocab(self.vocab)
         for prefix in self.prefixes:
             check_prefix(prefix, self.vocab)
         if self.held_out is not None:
@@ -236,6 +238,11 @@ def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
         raise ValueError(f'show must be None, "figure" or "bar", not {show!r}.')
     if checkpoint is not None and updater is not None:
         raise ValueError("a checkpoint holds no optimizer state: leave out `updater`, or `checkpoint`.")
+    for name in ("vocab_size", "parameters"):
+        if not hasattr(model, name):
+            raise TypeError(
+                f"model must be an RNNModelScratch, RNNModelByHand or RNNModel; {type(model)} has no {name}."
+            )
     missing = [
         name for name in ("tokens", "batch_size", "carries_state", "epoch", "__iter__") if not hasattr(batches, name)
     ]
@@ -251,7 +258,7 @@ def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
 
 def check_text(name, tokens, vocab_size):
     """Raise TypeError or ValueError unless `tokens` are at least 2 ids, one after another, that the model knows."""
-    tokens = torch.as_tensor(tokens)
+    tokens = as_ids(tokens)
     if tokens.dim() != 1:
         raise ValueError(f"{name} must be 1-D, ids one after another, not of shape {tuple(tokens.shape)}.")
     if len(tokens) < 2:

@@ -3,9 +3,11 @@
 Whole numbers may also be NumPy's, and ids of any integer type.
 """
 
+import math
 import operator
-from numbers import Real
+import sys
 
+import numpy as np
 import torch
 
 
@@ -24,11 +26,13 @@ def check_seed(seed):
 
 
 def check_positive(name, value):
-    """Raise TypeError or ValueError unless `value` is a number above 0 (infinity is one)."""
-    if isinstance(value, bool) or not isinstance(value, Real):
+    """Raise TypeError or ValueError unless `value` is a number above 0 that torch can use (infinity is one)."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
     if not value > 0:
         raise ValueError(f"{name} must be above 0, not {value}.")
+    if value != math.inf and value > sys.float_info.max:
+        raise ValueError(f"{name} must be at most {sys.float_info.max:.2g}: larger numbers fit in no float.")
 
 
 def check_whole(name, value):
@@ -69,6 +73,16 @@ def check_ids(ids, vocab_size):
             f"ids run from {low} to {high}, but the vocabulary has {vocab_size} tokens "
             f"(ids 0 to {vocab_size - 1}): were text and model made with the same Vocab?"
         )
+
+
+def check_vocab(vocab):
+    """Raise TypeError or ValueError unless `vocab` is a Vocab whose tokens can be joined to a text."""
+    if not hasattr(vocab, "idx_to_token") or not hasattr(vocab, "reserved_tokens"):
+        raise TypeError(f"vocab must be a Vocab, not {type(vocab).__name__}.")
+    if len(vocab) == len(vocab.reserved_tokens):
+        raise ValueError("the vocabulary holds nothing but reserved tokens, which are never generated.")
+    if not all(isinstance(token, str) for token in vocab.idx_to_token):
+        raise TypeError("the vocabulary has tokens that aren't str, so no text can be made of them.")
 
 
 def check_batch(X, state, expected):

@@ -105,6 +105,8 @@ def test_evaluate_needs_something_to_predict():
     [
         ((TOKENS + 1,), ValueError, "ids run from 2 to 5"),
         ((TOKENS.float(),), TypeError, "ids must be integers"),
+        (("a text",), TypeError, "ids must be a tensor or a list of integers, not str"),
+        ((None,), TypeError, "ids must be a tensor or a list of integers, not NoneType"),
         ((TOKENS.reshape(2, -1),), ValueError, r"must be 1-D.*\(2, 200\)"),
         ((TOKENS, 0), ValueError, "batch_size must be at least 1"),
         ((TOKENS, 1, 0), ValueError, "num_steps must be at least 1"),

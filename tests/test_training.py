@@ -4,6 +4,7 @@ import copy
 import math
 import re
 import sys
+from fractions import Fraction
 
 import pytest
 import torch
@@ -436,6 +437,10 @@ class Untouched(RNNModelScratch):
         ({"theta": 0}, ValueError, "theta must be above 0"),
         ({"theta": math.nan}, ValueError, "theta must be above 0"),
         ({"theta": "1"}, TypeError, "theta must be a number"),
+        ({"theta": Fraction(1, 2)}, TypeError, "theta must be a number"),
+        ({"theta": 10**400}, ValueError, r"theta must be at most 1\.8e\+308"),
+        ({"lr": Fraction(1, 2)}, TypeError, "lr must be a number"),
+        ({"lr": 10**400}, ValueError, "lr must be at most"),
         ({"updater": 3}, TypeError, r"updater must be a function.*not 3"),
         ({"show": "bars"}, ValueError, 'show must be None, "figure" or "bar", not \'bars\''),
         ({"updater": print, "checkpoint": "unused"}, ValueError, "no optimizer state"),
@@ -447,6 +452,10 @@ class Untouched(RNNModelScratch):
         ({"watch": Watch(vocab=LETTERS, prefixes=["ab", ""])}, ValueError, "at least one character"),
         ({"watch": Watch(vocab=LETTERS, prefixes=[1])}, TypeError, "must be a str"),
         ({"watch": Watch(vocab=Vocab(list("abc")))}, ValueError, "the vocabulary has 4 tokens, but the model 5"),
+        ({"watch": Watch(vocab=list("<abcd"), prefixes=["ab"])}, TypeError, "vocab must be a Vocab, not list"),
+        ({"watch": Watch(vocab=Vocab([], 0, list("abcd")), prefixes=["ab"])}, ValueError, "but reserved tokens"),
+        ({"watch": Watch(vocab=Vocab(["a", ("a", "b"), 1, 2]), prefixes=["a"])}, TypeError, "tokens that aren't str"),
+        ({"watch": Watch(held_out="abc")}, TypeError, "ids must be a tensor or a list of integers, not str"),
         ({"watch": Watch(held_out=TOKENS[:1])}, ValueError, "held_out needs at least 2 tokens, not 1"),
         ({"watch": Watch(held_out=TOKENS + 1)}, ValueError, "ids run from 2 to 5"),
         ({"watch": Watch(held_out=TOKENS / 2)}, TypeError, "ids must be integers"),
@@ -462,6 +471,12 @@ def test_what_cannot_work_is_refused_before_the_first_epoch(options, error, mess
     with pytest.raises(error, match=message) as info:
         train(Untouched(5, 8), **arguments)
     assert not hasattr(info.value, "history")
+
+
+@pytest.mark.parametrize("model", [None, nn.Linear(2, 2), RNNModelScratch, SequentialBatches(TOKENS, 4, 6)])
+def test_what_is_no_model_is_refused(model):
+    with pytest.raises(TypeError, match=r"model must be an RNNModelScratch, .*RNNModel; .* has no"):
+        train(model, data(), 2, 1.0)
 
 
 def test_prefixes_are_a_list():
