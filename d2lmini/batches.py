@@ -23,7 +23,7 @@ class Sampler(Protocol):
 
     tokens: torch.Tensor  # the ids of the training text, 1-D
     batch_size: int
-    carries_state: bool  # whether sequence r of a minibatch goes on where sequence r of the minibatch before ended
+    carries_state: bool  # whether sequence r of a minibatch continues sequence r of the previous minibatch
     epoch: int  # which epoch the next iteration gives, from 1; `train` counts it up, iterating doesn't
 
     def __iter__(self):
@@ -40,7 +40,7 @@ class Batches:
         num_steps   tokens in a sequence
         seed        equal seeds give equal epochs; every pair of seed and epoch has random numbers of its own
 
-        Iterating gives the epoch number `epoch` (1 at first), the same one however often: to go on, count it up.
+        Iterating gives epoch number `epoch` (at first 1), and gives it again each time. Add 1 to `epoch` to go on.
 
         Raises ValueError if the text is too short for one minibatch, TypeError for ids or sizes that aren't integers.
         """
@@ -74,18 +74,18 @@ class Batches:
 
     def random_numbers(self):
         """A torch.Generator with the random numbers of this seed and epoch, at their beginning."""
-        # Hashed together: with seed + epoch, seed 1 would begin with what is the second epoch of seed 0.
+        # Hashed together, because with seed + epoch, seed 1 would begin with the second epoch of seed 0.
         return torch.Generator().manual_seed(random.Random(f"{self.seed}, {self.epoch}").getrandbits(63))
 
     def __iter__(self):
         rng = self.random_numbers()
-        # A new offset each epoch moves the cuts between sequences, so that over time hardly a token is left out.
+        # A new offset each epoch moves the cuts between sequences, so that over time hardly any token is left out.
         offset = int(torch.randint(min(self.num_steps, self.tokens_dropped), (), generator=rng))
         yield from self.cut(self.tokens[offset:], rng)
 
 
 class SequentialBatches(Batches):
-    """Minibatches whose sequence r goes on where sequence r of the minibatch before ended: the state carries over.
+    """Sequence r goes on where sequence r of the previous minibatch ended, so the state carries over.
 
     Iterating once is one epoch: `num_batches` pairs X, Y of int64 tensors, both (batch_size, num_steps).
     """
@@ -102,7 +102,7 @@ class SequentialBatches(Batches):
 
 
 class RandomBatches(Batches):
-    """Minibatches whose sequences come in random order from all over the text: each starts from a zero state.
+    """Sequences in random order from all over the text, so each starts from a zero state.
 
     Iterating once is one epoch: `num_batches` pairs X, Y of int64 tensors, both (batch_size, num_steps).
     """

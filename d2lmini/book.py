@@ -31,16 +31,16 @@ def download_book(folder=None):
     """Fetch the whole book (179 kB) once, check its SHA-1, and return the Path of the cached file.
 
     The file is downloaded beside its final place and moved there only after its hash was checked, so a
-    broken connection never leaves half a book. A cached file that is not the book is fetched anew. `folder`
+    broken connection never leaves half a book. A cached file that isn't the book is fetched again. `folder`
     defaults to the user's cache folder.
 
-    Raises ConnectionError when the book cannot be fetched or is not the expected file.
+    Raises ConnectionError when the book can't be fetched or isn't the expected file.
     """
     try:
         return Path(book_cache(folder).fetch(BOOK_FILE, downloader=fetch))
-    except Exception as error:  # requests and pooch raise many types for one thing: no book
+    except Exception as error:  # requests and pooch raise many types of errors, which all mean that there's no book
         raise ConnectionError(
-            f"The whole book could not be downloaded from {BOOK_URL}{BOOK_FILE} ({error}). "
+            f"The whole book couldn't be downloaded from {BOOK_URL}{BOOK_FILE} ({error}). "
             "The first chapter ships with the course: read_text() reads it without a network."
         ) from error
 

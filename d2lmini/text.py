@@ -16,8 +16,8 @@ def read_text(path=None):
     UTF-8 (with or without a byte-order mark) and UTF-16 with a mark are recognised; anything else is
     read as Latin-1. Line ends become "\\n". Returns str.
 
-    Raises OSError (FileNotFoundError, IsADirectoryError, ...) if the file cannot be opened, and
-    ValueError if it is empty or is not text.
+    Raises OSError (FileNotFoundError, IsADirectoryError, ...) if the file can't be opened, and
+    ValueError if it's empty or isn't text.
     """
     path = Path(path) if path is not None else data_path(CHAPTER_FILE)
     if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or a device would block, or never end
@@ -33,7 +33,7 @@ def read_text(path=None):
     control = re.search(r"[\x00-\x08\x0e-\x19\x1b-\x1f]", text)
     if control:
         raise ValueError(
-            f"{path} is not a text file: character {control.start()} is the control character {control.group()!r}. "
+            f"{path} isn't a text file: character {control.start()} is the control character {control.group()!r}. "
             "Choose a plain .txt file."
         )
     if not text or text.isspace():
@@ -157,7 +157,7 @@ def load_corpus(text=None, form="letters", num_train=10_000):
 
     `text` defaults to the chapter that ships. `train` holds the ids of the first `num_train` characters
     of the normalised text, `held_out` all that follow (two 1-D tensors of int64 that never overlap).
-    The vocabulary is that of the training part; unseen characters of the rest have id 0.
+    The vocabulary is made from the training part, and characters that occur only in the rest have id 0.
 
     Raises ValueError if the text is shorter than `num_train`, or `form` is unknown; TypeError if `text` isn't a str.
     """

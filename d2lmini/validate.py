@@ -19,7 +19,7 @@ def check_size(name, value):
 
 
 def check_seed(seed):
-    """Raise TypeError or ValueError unless `seed` is a whole number from 0 to 2**63 - 1, as torch wants it."""
+    """Raise TypeError or ValueError unless `seed` is a whole number from 0 to 2**63 - 1, as PyTorch requires."""
     check_whole("seed", seed)
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed}.")
@@ -50,7 +50,7 @@ def as_ids(ids):
     """Ids in a tensor, an array or a list as a tensor. Raises TypeError unless they are integers."""
     try:
         tensor = torch.as_tensor(ids)
-    except (TypeError, ValueError, RuntimeError) as error:  # torch's three words for "these aren't numbers"
+    except (TypeError, ValueError, RuntimeError) as error:  # PyTorch raises any of the three for what isn't numbers
         raise TypeError(f"ids must be a tensor or a list of integers, not {type(ids).__name__} ({error}).") from None
     if not isinstance(ids, torch.Tensor) and not tensor.numel():
         return tensor.long()  # an empty list has no type of its own
@@ -88,8 +88,8 @@ def check_vocab(vocab):
 def check_batch(X, state, expected):
     """Raise TypeError or ValueError unless X fits the model's state.
 
-    X: (batch_size, num_steps), its batch_size that of `expected`, the state that the model itself begins with;
-    state: a tuple of tensors, which must have its shapes, number type and device.
+    `expected` is the state that the model itself begins with for X, which is (batch_size, num_steps). `state` must be
+    a tuple of tensors with the shapes, number type and device of `expected`.
     """
     device, dtype = expected[0].device, expected[0].dtype
     if X.device != device:

@@ -117,7 +117,7 @@ BINARIES = {
 
 @pytest.mark.parametrize("name", BINARIES)
 def test_a_binary_file(file, name):
-    with pytest.raises(ValueError, match=r"text.txt is not a text file: .*control character.*Choose a plain .txt file"):
+    with pytest.raises(ValueError, match=r"text.txt isn't a text file: .*control character.*Choose a plain .txt file"):
         read_text(file(BINARIES[name]))
 
 
