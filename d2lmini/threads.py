@@ -13,6 +13,9 @@ import torch
 
 SHARE = 0.01  # of the time, spent on looking
 FIRST_LOOK = 1.0  # seconds after the start of a run: short runs aren't looked at
+# How many times as fast half of the threads must be before the other half is given up, and at most before it's taken
+# back. A busy program doesn't slow every product, so between the two nothing changes.
+GIVE_UP, TAKE_BACK = 1.1, 0.85
 
 
 class Pace:
@@ -38,8 +41,8 @@ class Pace:
         if every > 1:
             half = every // 2
             fast = {number: products_per_second(number) for number in (every, half)}
-            lowered = self.num_threads is not None
-            self.use(half if fast[half] > (1.0 if lowered else 1.5) * fast[every] else every, every)
+            enough = GIVE_UP if self.num_threads is None else TAKE_BACK
+            self.use(half if fast[half] > enough * fast[every] else every, every)
         self.next_look = time.monotonic() + (time.monotonic() - start) / SHARE
 
     def use(self, number, every):
