@@ -187,6 +187,7 @@ def test_discounts_follow_the_counts_of_counts():
     [5, 6, 7],  # nothing rare: no estimate at all
     [1, 1, 2, 5],  # no count of 3
     [1, 1, 1, 1, 2, 3, 3, 3, 3, 3],  # many of 3 and few of 2: the discount for 2 would be negative
+    [1, 1, 1, 1, 2, 3],  # the discount for 2 would be 0
 ])  # fmt: skip
 def test_discounts_without_an_estimate_are_the_usual_ones(counts):
     _, freed = discount({(0, i): c for i, c in enumerate(counts)})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import d2lmini
 from d2lmini import (
@@ -71,9 +72,18 @@ def test_it_trains_prints_and_writes(run):
     assert "by heart" not in out
     assert out.count("likeliest: time traveller") == out.count("sampled:   traveller") == 1
     assert sorted(os.listdir("d2lmini-output")) == ["model.safetensors", "perplexity.png"]
-    assert Path("d2lmini-output/perplexity.png").read_bytes().startswith(b"\x89PNG")
+    with Image.open("d2lmini-output/perplexity.png") as image:
+        assert image.format == "PNG" and image.size == (1050, 525)
     model, vocab = load_model("d2lmini-output/model.safetensors")
     assert f"likeliest: {predict(model, vocab, 'traveller', 50)}\n" in out
+
+
+def test_it_trains_as_the_library_does_with_the_settings_of_the_course(run):
+    tokens, _, vocab = d2lmini.load_corpus()
+    model = RNNModelScratch(len(vocab), 8, seed=3, orthogonal=True)
+    d2lmini.train(model, SequentialBatches(tokens, 32, 35, seed=3), 2, 1.0)
+    assert run(*QUICK, "--seed", 3)[0] == 0
+    assert all(map(torch.equal, load_model("d2lmini-output/model.safetensors")[0].params, model.params))
 
 
 def test_equal_seeds_give_equal_files(run):
@@ -133,6 +143,7 @@ def test_the_report_says_when_a_model_has_learnt_its_pages_by_heart(capsys, trai
     history = History([20.0, training], {1: 9.5, 2: held_out}, [1000.0] * 2, baselines={"bigram": 9.8})
     commands.report(history, [0] * 50, [], RNNModelScratch(3, 2), Vocab(list("ab")))
     out = capsys.readouterr().out
+    assert f"training perplexity {training:.2f} after 2 epochs, 1,000 tokens/s on cpu" in out
     assert f"held-out perplexity {held_out:.2f} on 50 characters" in out and ("by heart" in out) == by_heart
 
 
@@ -167,12 +178,12 @@ def test_the_defaults_are_those_that_the_help_names():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--epochs", "0"], "0 is not a whole number from 1 to 1,000,000,000,000; see python -m d2lmini train --help"),
+        (["--epochs", "0"], "0 isn't a whole number from 1 to 1,000,000,000,000; see python -m d2lmini train --help"),
         (["--epochs", "ten"], "invalid whole number value: 'ten'"),
-        (["--hiddens", "-3"], "-3 is not a whole number from 1 to"),
+        (["--hiddens", "-3"], "-3 isn't a whole number from 1 to"),
         (["--hiddens", str(10**12)], "need more memory"),
-        (["--seed", "-1"], "-1 is not a whole number from 0 to"),
-        (["--seed", str(2**62)], "is not a whole number from 0 to 1,000,000,000,000"),
+        (["--seed", "-1"], "-1 isn't a whole number from 0 to"),
+        (["--seed", str(2**62)], "isn't a whole number from 0 to 1,000,000,000,000"),
         (["--device", "toaster"], "'toaster' isn't a device of this computer"),
         (["--device", "cuda:99"], "'cuda:99' isn't a device of this computer"),
         (["--device", "meta"], "'meta' isn't a device of this computer"),
@@ -196,7 +207,7 @@ def test_the_defaults_are_those_that_the_help_names():
         (["generate", "missing", "--prefix", "a"], "missing: No such file"),
         (["generate", ".", "--prefix", "a"], ". is no regular file, but a folder, a pipe or a device"),
         (["generate", "binary", "--prefix", "a"], "binary isn't a file of d2lmini"),
-        (["generate", "model", "--prefix", "a", "--length", "0"], "0 is not a whole number from 1"),
+        (["generate", "model", "--prefix", "a", "--length", "0"], "0 isn't a whole number from 1"),
         (["generate", "model", "--prefix", "a", "--temperature", "0"], "temperature must be"),
         (["generate", "model", "--prefix", "a", "--temperature", "nan"], "temperature must be"),
         (["generate", "model", "--prefix", ""], "the prefix must have at least one character"),
@@ -248,7 +259,7 @@ def test_a_copy_from_start_to_progress(run):
     code, out, _ = run("update", "mine")
     assert code == 2 and f"{notebook.name}: left alone" in out and out.count("up to date") > 8
     code, out, _ = run("reset", "0", "mine")
-    assert code == 0 and f"{notebook} is as at the start" in out
+    assert code == 0 and f"{notebook} is as it was at the start" in out
     code, out, err = run("progress", "mine")
     assert (code, err) == (0, "") and out.count("  open  ") > 20 and "0 right, 0 tried" in out
 
@@ -499,7 +510,7 @@ def test_no_terminal_ends_a_training_run(tmp_path, redirection, expected):
     assert done.returncode == expected
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
     if expected:
-        assert b"error: the output could not be written: " in done.stderr
+        assert b"error: the output couldn't be written: " in done.stderr
     load_model(tmp_path / "d2lmini-output" / "model.safetensors")
     assert sorted(os.listdir(tmp_path)) == ["d2lmini-output"]
     assert sorted(os.listdir(tmp_path / "d2lmini-output")) == ["model.safetensors", "perplexity.png"]
@@ -567,7 +578,7 @@ def test_a_broken_package(run, cache, monkeypatch):
 
     monkeypatch.setattr(doctor.importlib, "import_module", broken)
     code, out, _ = run("doctor")
-    assert code == 1 and "cannot be imported (DLL load failed)\n       -> pip install --force-reinstall numpy" in out
+    assert code == 1 and "can't be imported (DLL load failed)\n       -> pip install --force-reinstall numpy" in out
 
 
 @pytest.mark.parametrize(
@@ -578,7 +589,7 @@ def test_the_package_cannot_be_imported_and_the_doctor_says_why(tmp_path, packag
     (tmp_path / f"{package}.py").write_text(f"raise {error}('no such library')")
     places = os.pathsep.join([str(tmp_path), SOURCE])
     out, err = (stream.decode() for stream in start(tmp_path, "doctor", PYTHONPATH=places).communicate())
-    assert f"cannot be imported (no such library)\n       -> pip install --force-reinstall {package}" in out
+    assert f"can't be imported (no such library)\n       -> pip install --force-reinstall {package}" in out
     assert "[OK]   Python" in out and "follow the arrows" in out and "Traceback" not in err
     process = start(tmp_path, *QUICK, PYTHONPATH=places)
     out, err = (stream.decode() for stream in process.communicate())
@@ -658,7 +669,7 @@ def test_not_installed(run, monkeypatch):
 
     monkeypatch.setattr(doctor.metadata, "requires", missing)
     code, out, _ = run("doctor")
-    assert code == 1 and "[FAIL] d2lmini is not installed\n       -> pip install ." in out
+    assert code == 1 and "[FAIL] d2lmini isn't installed\n       -> pip install ." in out
 
 
 def test_versions_compare_as_numbers():

@@ -129,7 +129,7 @@ def test_start_says_that_others_stay_only_if_there_are_others(course, capsys):
     assert "already" not in capsys.readouterr().out
     course(*OLD, name="06_training.ipynb")
     copies.start()
-    assert "The others were there already, and are as they were." in capsys.readouterr().out
+    assert "The others were there already and weren't touched." in capsys.readouterr().out
 
 
 def test_a_copy_is_written_as_jupyter_writes_it(mine):
@@ -183,12 +183,14 @@ def test_without_a_name_the_copy_is_here_or_in_my_course(mine, monkeypatch):
 # Update
 
 
-def test_an_untouched_copy_becomes_the_newest_course(mine, course):
+def test_an_untouched_copy_becomes_the_newest_course(mine, course, capsys):
     newest = [OLD[0], cell("new", "fresh = 1"), *changed(OLD[1:5], load="x = 2", stub_clip="def my_clip(theta): ...")]
     course(*newest)
     copies.update()
     assert texts(mine) == {cell["id"]: copies.text_of(cell) for cell in newest}  # "seen" is gone
     assert not any(cell.get("outputs") for cell in read(mine)["cells"])
+    out = capsys.readouterr().out
+    assert "untouched cells removed: 1; cells renewed: 2; new cells: 1" in out and "Reload Notebook from Disk" in out
 
 
 def test_answers_guesses_and_own_cells_are_carried_over(mine, course, capsys):

@@ -297,6 +297,10 @@ def test_load_data_time_machine(use_random_iter):
     first, second = list(train_iter), list(train_iter)
     assert len(first) == len(second) == len(train_iter) == 9999 // (32 * 35)
     assert not torch.equal(first[0][0], second[0][0])
+    expected = (d2lmini.RandomBatches if use_random_iter else d2lmini.SequentialBatches)(train_iter.corpus, 32, 35)
+    for epoch, pairs in enumerate([first, second], start=1):
+        expected.epoch = epoch
+        assert all(torch.equal(X, other) for (X, _), (other, _) in zip(pairs, expected))
     X, Y = first[0]
     assert X.shape == Y.shape == (32, 35) and torch.equal(X[:, 1:], Y[:, :-1])
     again, _ = d2l.load_data_time_machine(32, 35, use_random_iter)

@@ -247,7 +247,7 @@ def test_train_ch8_measures_a_text_of_two_tokens(length, measured, capsys):
     assert ("on the text that follows" in capsys.readouterr().out) == measured
 
 
-@pytest.mark.parametrize(("num_epochs", "expected"), [(9, 0), (10, 1), (30, 3), (200, 10)])
+@pytest.mark.parametrize(("num_epochs", "expected"), [(9, 0), (10, 1), (30, 3), (105, 10), (200, 10)])
 def test_train_ch8_prints_a_text_every_ten_epochs_or_ten_times_in_all(num_epochs, expected, capsys):
     tokens = list("time traveller ") * 3
     vocab = d2l.Vocab(tokens)

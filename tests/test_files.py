@@ -113,7 +113,11 @@ def test_when_a_checkpoint_cannot_be_written_the_training_is_not_lost(tmp_path, 
 
 def test_what_is_synchronised_is_complete(tmp_path, monkeypatch):
     """flush comes before fsync, and both before the file gets its name."""
-    events, fsync, replace = [], os.fsync, os.replace
+    events, opened, fsync, replace = [], [], os.fsync, os.replace
+
+    def seen_open(*args):
+        opened.append(open(*args))  # noqa: SIM115
+        return opened[0]
 
     def seen_fsync(number):
         events.append(("fsync", os.fstat(number).st_size))
@@ -121,8 +125,10 @@ def test_what_is_synchronised_is_complete(tmp_path, monkeypatch):
 
     def seen_replace(source, target):
         events.append(("replace", Path(target).name))
+        assert opened[0].closed  # Windows moves no open file
         return replace(source, target)
 
+    monkeypatch.setattr(files, "open", seen_open, raising=False)
     monkeypatch.setattr(files.os, "fsync", seen_fsync)
     monkeypatch.setattr(files.os, "replace", seen_replace)
     write_atomically(tmp_path / "m", b"1234567")

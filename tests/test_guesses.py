@@ -41,6 +41,16 @@ def test_long_texts_are_wrapped_and_nothing_is_lost(capsys):
     assert out.split().count("none") == 20
 
 
+def test_a_table_is_as_wide_as_a_page(capsys):
+    question, answer, outcome = "q" * 34, "a" * 22, "o" * 28
+    guess(question, answer)
+    compare_guesses({question: outcome})
+    assert capsys.readouterr().out.splitlines()[1:] == [f"{question}  {answer}  {outcome}"]
+    guess(question, answer + "a")
+    compare_guesses({question: outcome + "o"})
+    assert capsys.readouterr().out.splitlines()[2:] == [f"{' ' * 34}  a{' ' * 21}  o"]
+
+
 @pytest.mark.parametrize("question", ["", "  ", None, 3])
 def test_a_guess_needs_a_question(question):
     with pytest.raises(ValueError, match="must be text"):

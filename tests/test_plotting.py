@@ -149,6 +149,15 @@ def test_each_label_is_tied_to_the_end_of_its_line():
         assert text.arrow_patch.get_edgecolor() == matplotlib.colors.to_rgba(text.get_color())
 
 
+@pytest.mark.parametrize("dpi", [50, 100])
+def test_labels_that_would_lie_on_one_another_are_a_line_apart(dpi):
+    figure, ax = d2lmini.subplots()
+    figure.set_dpi(dpi)
+    plot_perplexity(History([10.0], {}, [1.0], baselines={"a": 10.0, "b": 10.1}), ax)
+    heights = [text.get_position()[1] * ax.get_window_extent().height * 72 / dpi for text in ax.texts]
+    assert sorted(b - a for a, b in pairwise(sorted(heights))) == pytest.approx([plotting.LINE] * 2)
+
+
 def test_a_value_beyond_the_axis_is_labelled_at_its_edge():
     history = History([17.0, float("inf")], {}, [1.0] * 2, baselines=BASELINES)
     (text,) = (text for text in plot_perplexity(history).axes[0].texts if "training" in text.get_text())
@@ -199,6 +208,7 @@ def test_a_run_can_be_drawn_in_every_state(history, recwarn):
     for figure in (plot_perplexity(history), plot_perplexities({"run": history})):
         figure.canvas.draw()
         assert figure.axes[0].get_ylim()[1] < 1e4
+        assert figure.axes[0].get_xlim() == (0, max(len(history.train_ppl), 1))
     assert not recwarn.list
 
 
@@ -250,6 +260,8 @@ def test_markers_are_few():
     """Else the curve of the seventh run would be a string of pearls, without a line style."""
     runs = {f"run {i}": a_history(500) for i in range(7)}
     assert [line.get_markevery() for line in curves(plot_perplexities(runs).axes[0])[-2:]] == [50, 5]
+    (ax,) = plot_perplexity(a_history(9)).axes
+    assert curves(ax)[0].get_markevery() == 1
 
 
 @pytest.mark.parametrize("number", [0, 13])
@@ -411,7 +423,7 @@ def test_a_resumed_run_counts_its_own_epochs_only(shown, clock):
 
 
 @pytest.mark.parametrize("seconds, said", [(0.1, "10 s"), (10, "10 s"), (11, "20 s"), (89, "90 s"), (91, "2 min"),
-                                           (5399, "90 min"), (5400, "1.5 h"), (36000, "10.0 h")])  # fmt: skip
+                                           (5399, "90 min"), (5400, "1.5 h"), (3.6e6, "1000.0 h")])  # fmt: skip
 def test_durations(seconds, said):
     assert plotting.duration(seconds) == said
 

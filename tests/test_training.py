@@ -699,6 +699,22 @@ def test_a_progress_bar_counts_the_epochs(capfd):
     assert capfd.readouterr().err == ""
 
 
+def test_a_progress_bar_is_seen_at_once():
+    calls = []
+
+    class Stream:
+        def write(self, text):
+            calls.append(text)
+
+        def flush(self):
+            calls.append("flush")
+
+    stream = training.Unheard(Stream())
+    stream.write("1/2")
+    stream.flush()
+    assert calls == ["1/2", "flush"]
+
+
 class Broken:
     """A stderr whose reader has gone, or that was closed."""
 

@@ -29,7 +29,7 @@ import nbval.kernel  # noqa: F401
 import numpy  # noqa: F401
 import pytest
 import torch
-from hypothesis import Phase
+from hypothesis import HealthCheck, Phase
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20  # seconds, and twice what the tests take without a fault: an endless loop counts as noticed
@@ -159,10 +159,16 @@ class QuickestFirst:
     """
 
     def __init__(self, path):
+        """path: where the seconds of each test are kept, if it passed."""
         self.path, self.seconds = path, json.loads(path.read_text()) if path.exists() else {}
 
     def pytest_configure(self):
-        hypothesis.settings.register_profile("mutants", deadline=None, phases=[Phase.explicit, Phase.generate])
+        hypothesis.settings.register_profile(
+            "mutants",
+            deadline=None,
+            phases=[Phase.explicit, Phase.generate],
+            suppress_health_check=[HealthCheck.too_slow],
+        )
         hypothesis.settings.load_profile("mutants")
 
     @pytest.hookimpl(trylast=True)
@@ -173,8 +179,8 @@ class QuickestFirst:
     def pytest_runtest_logreport(self, report):
         self.seconds[report.nodeid] = self.seconds.get(report.nodeid, 0) + report.duration
 
-    def pytest_sessionfinish(self):
-        if not self.path.exists():
+    def pytest_sessionfinish(self, exitstatus):
+        if exitstatus == 0:
             self.path.write_text(json.dumps(self.seconds))
 
 
@@ -207,26 +213,38 @@ def noticed(folder, files, patience=600.0):
     return failed is not False
 
 
-def examine(module, places, sample, seed):
-    """Try `sample` mutants of a module. Returns (how many were tried, the survivors)."""
-    path = Path("d2lmini", f"{module}.py")
-    source = (ROOT / path).read_text(encoding="utf-8")
-    chosen = random.Random(seed).sample(places, min(sample, len(places)))
-    survivors, files = [], test_files(module)
-    with tempfile.TemporaryDirectory() as folder:
-        folder, start = copy_of_the_project(Path(folder)), time.monotonic()
-        if noticed(folder, files):
-            sys.exit(f"{module}: the tests {' '.join(files)} fail without any fault; mend them first")
-        patience = PATIENCE + 2 * (time.monotonic() - start)
+class Project:
+    """A copy of the project, whose tests pass without a fault."""
+
+    def __init__(self, folder):
+        self.folder, self.seconds = copy_of_the_project(Path(folder)), {}
+
+    def patience(self, files):
+        """How long the tests of these files may take. Raises ValueError if they fail without a fault."""
+        for file in files:
+            if file not in self.seconds:
+                start = time.monotonic()
+                if noticed(self.folder, [file]):
+                    raise ValueError(f"{file} fails without any fault: mend it first")
+                self.seconds[file] = time.monotonic() - start
+        return PATIENCE + 2 * sum(self.seconds[file] for file in files)
+
+    def examine(self, module, sample, seed):
+        """Try `sample` mutants of a module. Returns (how many were tried, how many survived)."""
+        path, files = Path("d2lmini", f"{module}.py"), test_files(module)
+        patience, source = self.patience(files), (self.folder / path).read_text(encoding="utf-8")
+        everything, survivors = places(source), 0
+        chosen = random.Random(seed).sample(everything, min(sample, len(everything)))
         for number, place in enumerate(chosen, start=1):
             line, kind, text, changed_source = mutant(source, *place)
-            (folder / path).write_text(changed_source, encoding="utf-8")
-            os.utime(folder / path, (0, number))  # two of one second and size would share their bytecode
-            if not noticed(folder, files, patience):
-                survivors.append(f"{path}:{line}: {kind}: {text}")
-                print(survivors[-1], flush=True)
-    print(f"{module}: {len(chosen) - len(survivors)} of {len(chosen)} noticed ({len(places)} exist)", flush=True)
-    return len(chosen), survivors
+            (self.folder / path).write_text(changed_source, encoding="utf-8")
+            os.utime(self.folder / path, (0, number))  # two of one second and size would share their bytecode
+            if not noticed(self.folder, files, patience):
+                survivors += 1
+                print(f"{path}:{line}: {kind}: {text}", flush=True)
+        (self.folder / path).write_text(source, encoding="utf-8")
+        print(f"{module}: {len(chosen) - survivors} of {len(chosen)} noticed ({len(everything)} exist)", flush=True)
+        return len(chosen), survivors
 
 
 def main():
@@ -238,12 +256,17 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    exist = {name: places((ROOT / "d2lmini" / f"{name}.py").read_text(encoding="utf-8")) for name in TESTS}
-    total, results = sum(map(len, exist.values())), []
-    for name in options.modules or TESTS:
-        sample = options.sample or max(4, round(ALL * len(exist[name]) / total))
-        results.append(examine(name, exist[name], sample, options.seed))
-    tried, alive = sum(tried for tried, _ in results), sum(len(survivors) for _, survivors in results)
+    exist = {name: len(places((ROOT / "d2lmini" / f"{name}.py").read_text(encoding="utf-8"))) for name in TESTS}
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        project = Project(folder)
+        for name in options.modules or TESTS:
+            sample = options.sample or max(4, round(ALL * exist[name] / sum(exist.values())))
+            try:
+                results.append(project.examine(name, sample, options.seed))
+            except ValueError as error:
+                print(f"{name}: {error}", flush=True)
+    tried, alive = (sum(numbers) for numbers in zip((0, 0), *results))
     print(f"{tried - alive} of {tried} noticed, {alive} not")
 
 
