@@ -35,14 +35,14 @@ Continue a text by sampling from a model: model.safetensors of train, or any fil
 
 START = """\
 Copy the notebooks into a folder of your own, with the pages that they link to. Outputs are left out, so that no answer
-stands below a question. Nothing is overwritten and nothing is opened."""
+appears below a question. Nothing is overwritten and nothing is opened."""
 
 UPDATE = """\
 Bring the notebooks of your copy up to date. Your exercises, guesses and own cells stay; a cell that both you and the
-course have changed is kept below the course's. Each file that changes has a backup in the folder backups."""
+course have changed is kept below the course's cell. Each file that changes has a backup in the folder backups."""
 
 RESET = """\
-Make one notebook of your copy as it was at the start. The old one goes to the folder backups."""
+Make one notebook of your copy as it was at the start. The old file goes to the folder backups."""
 
 PROGRESS = """\
 List the exercises of your copy: right, tried or open, as the checks printed it when the notebooks were last saved."""
@@ -61,7 +61,7 @@ def whole_number(smallest, largest=10**12):
     def convert(value):
         number = int(value)
         if not smallest <= number <= largest:
-            raise argparse.ArgumentTypeError(f"{value} is not a whole number from {smallest} to {largest:,}")
+            raise argparse.ArgumentTypeError(f"{value} isn't a whole number from {smallest} to {largest:,}")
         return number
 
     convert.__name__ = "whole number"  # argparse names it in its messages
@@ -176,7 +176,7 @@ def main(arguments=None):
         code = run(sys.argv[1:] if arguments is None else arguments)
         out.flush()
         if out.error and not isinstance(out.error, BrokenPipeError):  # a reader that has gone has seen enough
-            code = fail(f"the output could not be written: {describe(out.error)}")
+            code = fail(f"the output couldn't be written: {describe(out.error)}")
     return code
 
 

@@ -1,6 +1,6 @@
 """A learner's own copy of the notebooks: start it, bring it up to date, renew one notebook, see how far it is.
 
-A copy begins as the course's cells without their outputs, so that no answer stands below a question. In its metadata
+A copy begins as the course's cells without their outputs, so that no answer appears below a question. In its metadata
 each notebook keeps which notebook it is and a hash of every cell as the course had it. An update compares three
 versions of a cell, as version control does: that hash, the learner's cell and the course's newest cell.
 """
@@ -118,9 +118,9 @@ def merge(mine, newest):
     """The notebook `newest` (see `fresh`) with what the learner wrote in `mine`. Returns (notebook, remarks).
 
     The course's cells come in the course's order. A cell whose text stays as it was keeps its outputs. Each of the
-    learner's own cells stays behind the cell that it stood behind. A cell that only one side changed is taken from that
+    learner's own cells stays behind the cell that it was behind. A cell that only one side changed is taken from that
     side. If both changed it, an exercise or a guess is the learner's; any other cell is the course's, with the
-    learner's version as an own cell below. remarks: list of str, what moved.
+    learner's version as a cell of its own below it. remarks: list of str, what moved.
 
     Raises ValueError if no cell of `mine` has an id of the course.
     """
@@ -231,8 +231,8 @@ def start(folder=None):
     write_contents(folder)
     print(f"{len(added)} of {len(notebooks)} notebooks copied into {folder}.")
     if len(added) < len(notebooks):
-        print("The others were there already, and are as they were. To bring them up to date: python -m d2lmini update")
-    print(f"Open the first one: jupyter lab {folder / notebooks[min(notebooks)].name}")
+        print("The others were there already and weren't touched. To bring them up to date: python -m d2lmini update")
+    print(f"Now open the first notebook: jupyter lab {folder / notebooks[min(notebooks)].name}")
     return 0
 
 
@@ -284,10 +284,10 @@ def update_notebook(path, newest, backup):
 
 
 def reset(number, folder=None):
-    """Make one notebook as it is at the start of the course; the old file is kept as a backup. Returns 0.
+    """Make one notebook as it was at the start of the course; the old file is kept as a backup. Returns 0.
 
     number: such as "05". Raises ValueError for a number that the course doesn't have, or if several notebooks of the
-    folder bear it.
+    folder have it.
     """
     folder, course = learners_folder(folder), course_notebooks()
     number = number.zfill(2)
@@ -303,7 +303,7 @@ def reset(number, folder=None):
     if path.exists():
         store(backup, path.read_bytes())
     write_notebook(path, fresh(course[number]))
-    print(f"{path} is as at the start." + (f" The old one: {backup}" if backup.exists() else ""))
+    print(f"{path} is as it was at the start." + (f" The old file: {backup}" if backup.exists() else ""))
     return 0
 
 

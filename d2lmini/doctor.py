@@ -1,4 +1,4 @@
-"""Is everything there? One line for each thing that the course needs, with what to do when it is missing."""
+"""Is everything there? One line for each thing that the course needs, with what to do when it's missing."""
 
 import hashlib
 import importlib
@@ -33,7 +33,7 @@ def check_package(requirement):
     except metadata.PackageNotFoundError:
         return False, f"{name} is missing (needs >={wanted})", advice
     except Exception as error:  # a broken installation may raise anything
-        return False, f"{name} {found} cannot be imported ({error})", f"pip install --force-reinstall {name}"
+        return False, f"{name} {found} can't be imported ({error})", f"pip install --force-reinstall {name}"
     return numbers(found) >= numbers(wanted), f"{name} {found} (needs >={wanted})", advice
 
 
@@ -78,7 +78,7 @@ def check_book():
     cache = book.book_cache()
     path = Path(cache.abspath, book.BOOK_FILE)
     if not path.exists():
-        return True, f"the whole book is not in the cache {path.parent}: download_book() fetches it when needed", ""
+        return True, f"the whole book isn't in the cache {path.parent}: download_book() fetches it when needed", ""
     passed = path.is_file() and hashlib.sha1(path.read_bytes(), usedforsecurity=False).hexdigest() == book.BOOK_SHA1
     return passed, f"{path} ({'the whole book' if passed else 'not the book'})", f"delete {path}"
 
@@ -88,14 +88,14 @@ def doctor():
     try:
         needed = [line for line in metadata.requires("d2lmini") if "extra ==" not in line]
     except metadata.PackageNotFoundError:
-        print("[FAIL] d2lmini is not installed\n       -> pip install .  (in the folder with pyproject.toml)")
+        print("[FAIL] d2lmini isn't installed\n       -> pip install .  (in the folder with pyproject.toml)")
         return 1
     failed = 0
     checks = [check_python, *needed, check_device, check_text, check_notebooks, check_book]
     for check in checks:
         try:
             passed, found, advice = check_package(check) if isinstance(check, str) else check()
-        except Exception as error:  # the doctor never breaks down: what it cannot check has failed
+        except Exception as error:  # the doctor never breaks down: what it can't check has failed
             found = f"{getattr(check, '__name__', check)}: {error!r}"
             passed, advice = False, "fix the failures above; if there are none, reinstall d2lmini"
         failed += not passed

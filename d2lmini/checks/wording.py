@@ -24,7 +24,7 @@ ERRORS = {
 } | dict.fromkeys(
     ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them in front of the line that fails."
 )
-# Lines of these files are no learner's: this package, Python's own library, NumPy, PyTorch.
+# Lines of these files aren't the learner's: this package, Python's own library, NumPy, PyTorch.
 FOREIGN = (
     str(Path(__file__).parents[1]), os.path.dirname(os.__file__), "<frozen", "<__array_function__",
     str(Path(torch.__file__).parents[1]), str(Path(np.__file__).parents[1]),
@@ -47,7 +47,7 @@ def difference(expected, got, part, rtol, atol):
     if isinstance(expected, dict):
         for key in [*expected, *got]:
             if key not in got or key not in expected:
-                return title, f"{key!r} is {'missing' if key not in got else 'too many'}"
+                return title, f"{key!r} is {'missing' if key not in got else 'one key too many'}"
             if expected[key] != got[key]:
                 return title, f"at {key!r} expected {short(expected[key])}, got {short(got[key])}"
     return title, f"expected {short(expected)}, got {short(got)}"
@@ -118,7 +118,7 @@ def is_stub(error):
 
 
 def message_of(error):
-    """What was raised, and in which line of the learner's."""
+    """What was raised, and in which line of the learner's code."""
     try:
         message = " ".join(str(error).split())
     except Exception:
