@@ -99,5 +99,49 @@ def test_a_setting_of_the_layers(one_thread):
 def test_the_book_was_trained_as_the_script_says():
     book = stored("book.json")
     assert [tuple(stage) for stage in book["stages"]] == search.BOOK_STAGES
-    assert len(book["curve"]) == sum(num_epochs for num_epochs, _ in search.BOOK_STAGES)
-    assert book["held_out_ppl"] < 4.78 < book["baselines"]["bigram"]
+    assert [run["seed"] for run in book["runs"]] == list(search.SEEDS)
+    for run in book["runs"]:
+        assert len(run["curve"]) == sum(num_epochs for num_epochs, _ in search.BOOK_STAGES)
+        assert len(run["short"]) == search.SHORT_EPOCHS // 4
+        assert run["held_out_ppl"] < 4.78 < book["baselines"]["bigram"]
+
+
+def test_both_books_were_read_with_every_seed():
+    other = stored("other.json")
+    assert other["characters"] == 16_555 and set(other["trained_on"]) == {"The Time Machine", "other"}
+    for found in other["trained_on"].values():
+        assert [run["seed"] for run in found["runs"]] == list(search.SEEDS)
+        assert all(max(map(int, run["curve"])) == search.OTHER_EPOCHS for run in found["runs"])
+
+
+@pytest.fixture
+def other_book(tmp_path):
+    """A made-up book, whose text begins after a few words of a publisher."""
+    path = tmp_path / "book.txt"
+    path.write_text("A Publisher's Note.\n\n" + "There was a dog, and there was a cat.\n" * 800, encoding="utf-8")
+    return path
+
+
+def test_another_book_begins_where_it_should_and_is_cut_like_the_chapter(other_book):
+    tokens, held_out, vocab = search.load_corpus()
+    train, validation, test, _ = search.load_other(other_book, "there was a dog")
+    assert len(train) == len(tokens) and len(validation) + len(test) == len(held_out)
+    assert "".join(vocab.to_tokens(train[:20])) == "there was a dog and "
+
+
+def test_another_book_without_its_first_words_or_too_short_is_refused(other_book):
+    with pytest.raises(ValueError, match="doesn't contain 'call me'"):
+        search.load_other(other_book, "call me")
+    other_book.write_text("Call me what you like.", encoding="utf-8")
+    with pytest.raises(ValueError, match="only 21 characters"):
+        search.load_other(other_book, "call me")
+
+
+@pytest.mark.slow
+def test_the_chapter_reads_itself_again(one_thread):
+    """The other book doesn't ship, so the network trained on the chapter is repeated, on its own test half."""
+    tokens, held_out, vocab = search.load_corpus()
+    half = len(held_out) // 2
+    again = search.cross(tokens, held_out[:half], {"own": held_out[half:]}, 0, len(vocab))
+    expected = stored("other.json")["trained_on"]["The Time Machine"]["runs"][0]
+    assert again["test_ppl"]["own"] == pytest.approx(expected["test_ppl"]["The Time Machine"], rel=0.05)
