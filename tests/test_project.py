@@ -9,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import execute_notebooks
+import mutate
 import nbformat
 import pytest
 import yaml
@@ -182,6 +183,12 @@ def test_no_file_names_a_place_on_one_machine():
 def test_the_whole_book_is_not_in_the_repository():
     for name, text in tracked_texts():
         assert "green " + "porcelain" not in text.lower(), name  # a palace of the eighth chapter
+
+
+def test_every_module_has_tests_that_its_mutants_are_tried_on():
+    modules = {path.relative_to(ROOT / "d2lmini").with_suffix("").as_posix() for path in ROOT.glob("d2lmini/**/*.py")}
+    assert set(mutate.TESTS) == {name for name in modules if not name.startswith("checks/")}
+    assert all(mutate.test_files(name) for name in mutate.TESTS)
 
 
 @pytest.mark.slow
