@@ -3,7 +3,6 @@
 Whole numbers may also be NumPy's, and ids of any integer type.
 """
 
-import math
 import operator
 import sys
 
@@ -31,7 +30,7 @@ def check_positive(name, value):
         raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
     if not value > 0:
         raise ValueError(f"{name} must be above 0, not {value}.")
-    if value != math.inf and value > sys.float_info.max:
+    if isinstance(value, int) and value > sys.float_info.max:
         raise ValueError(f"{name} must be at most {sys.float_info.max:.2g}: larger numbers fit in no float.")
 
 

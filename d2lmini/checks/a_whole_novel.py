@@ -84,7 +84,7 @@ def reference_mixture(p_network, p_counts):
 
 
 def blend(p_network, p_counts, *, mix="arithmetic", score="perplexity", weights=WEIGHTS, swapped=False,
-          choose=np.argmin, base=math.e):  # fmt: skip
+          choose=np.argmin, base=math.e, results=lambda weight, ppl: (weight, ppl)):  # fmt: skip
     """The best of some mixtures, with places to go wrong."""
     a, b = (np.asarray(p, dtype=float) for p in ((p_counts, p_network) if swapped else (p_network, p_counts)))
     values = []
@@ -111,7 +111,7 @@ def blend(p_network, p_counts, *, mix="arithmetic", score="perplexity", weights=
         elif score == "sum":
             values.append(-np.log(p).sum())
     best = int(choose(values))
-    return float(weights[best]), float(values[best])
+    return results(float(weights[best]), float(values[best]))
 
 
 def given(rng, n, strong=0.0):
@@ -142,6 +142,7 @@ mixture = Check(
         "Did you average 1/p? Perplexity is exp of the mean of -log p.": {"score": "arithmetic"},
         "Did you average the probabilities? Perplexity is exp of the mean of -log p.": {"score": "mean probability"},
         "Did you forget exp?": [{"score": "nats"}, {"score": "bits"}],
+        "Did you swap the two results? The weight comes first.": {"results": lambda weight, ppl: (ppl, weight)},
         "Did you add up where a mean is wanted?": {"score": "sum"},
         "Did you mix log2 and exp? Both must have the same base.": {"base": 2},
         "Did you leave out the weight 0 or 1? Both ends are tried, too.": [

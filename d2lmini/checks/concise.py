@@ -45,7 +45,13 @@ def gru(X, H, params, *, mix="Z keeps", reset="before", squash=torch.tanh, gates
     """A step of a gated recurrent unit, with places to go wrong."""
     *first, (W_xh, W_hh, b_h) = triples(params, bias, transpose, old, new)
     Z, R = (gates(X @ first[i][0] + H @ first[i][1] + first[i][2]) for i in order)
-    kept = {"before": (R * H) @ W_hh, "after": R * (H @ W_hh), "no": H @ W_hh, "1 - R": ((1 - R) * H) @ W_hh}[reset]
+    kept = {
+        "before": (R * H) @ W_hh,
+        "after": R * (H @ W_hh),
+        "no": H @ W_hh,
+        "1 - R": ((1 - R) * H) @ W_hh,
+        "Z": (Z * H) @ W_hh,
+    }[reset]
     candidate = squash(X @ W_xh + kept + b_h)
     return {"Z keeps": Z * H + (1 - Z) * candidate, "Z renews": (1 - Z) * H + Z * candidate, "candidate": candidate,
             "sum": Z * H + candidate, "both Z": Z * H + Z * candidate, "no H": (1 - Z) * candidate}[mix]  # fmt: skip
@@ -78,6 +84,7 @@ gru_step = Check(
         "Did you apply R after W_hh, as nn.GRU does? Here it comes before.": {"reset": "after"},
         "Did you forget the reset gate R?": {"reset": "no"},
         "Did you multiply by 1 - R instead of R?": {"reset": "1 - R"},
+        "Did you use Z again in the candidate? There it is R that multiplies H.": {"reset": "Z"},
         TANH_MISSING: {"squash": same_value},
         SIGMOID_CANDIDATE: {"squash": torch.sigmoid},
         GATES_TANH: {"gates": torch.tanh},
@@ -172,7 +179,7 @@ lstm_step = Check(
 
 def observe_layer(function, inputs, H, params):
     """What is in the layer, and what it computes."""
-    layer = function(params)
+    layer = function([param.clone().requires_grad_() for param in params])  # as the model's own are
     if not isinstance(layer, nn.RNN):
         hint = "Did you forget the return?" if layer is None else ""
         return Parts({"result": Unread(f"expected an nn.RNN, got {describe(layer)}", hint)})

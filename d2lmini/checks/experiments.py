@@ -30,6 +30,12 @@ def setting(batch_size, num_steps, **others):
     return {"batch_size": batch_size, "num_steps": num_steps, "lr": 1.0, "theta": 1.0, **others}
 
 
+def repeated(common, num_steps, seeds):
+    """One dict, filled again for each run: in the end all runs are the last one."""
+    runs = planned(common, num_steps, seeds)
+    return runs[-1:] * len(runs)
+
+
 plan = Check(
     "plan",
     lambda common, num_steps, seeds: planned(common, num_steps, seeds),
@@ -53,13 +59,14 @@ plan = Check(
         },
         "Did you lose the other settings? Each run needs all of them: dict(common).": {"keep": False},
         "Did you plan one seed only? Each length needs every seed.": {"first_only": True},
+        "Did you put the same dict into the list again and again? Make a new one for each run.": repeated,
         "Is the order right? All seeds of the first length, then all seeds of the next.": {"loop": "seeds"},
     },
 )
 
 
 def reported(rows, *, choose="validation_ppl", report="test_ppl", average=statistics.fmean, best=min, single=False,
-             alone=False):  # fmt: skip
+             alone=False, of_all=False):  # fmt: skip
     """The chosen setting, and mean, lowest and highest of what is reported; with places to go wrong."""
     arms = {}
     for row in rows:
@@ -67,7 +74,7 @@ def reported(rows, *, choose="validation_ppl", report="test_ppl", average=statis
     chosen = best(arms, key=lambda name: average([row[choose] for row in arms[name]]))
     if single:
         chosen = best(rows, key=lambda row: row[choose])["setting"]
-    values = [row[report] for row in arms[chosen]]
+    values = [row[report] for row in (rows if of_all else arms[chosen])]
     if alone:
         values = [best(arms[chosen], key=lambda row: row[choose])[report]]
     return chosen, statistics.fmean(values), min(values), max(values)
@@ -104,6 +111,8 @@ def tables(rng):
             "settings with different numbers of seeds",
             ([row("A", s, 6.0 + s / 10, 6.5) for s in range(4)] + [row("B", 0, 6.5, 6.0)],),
         ),
+        ("a single seed that is best", ([row("A", 0, 6.0, 6.5), row("B", 0, 5.9, 6.7), row("A", 1, 6.2, 6.1)],)),
+        ("a name that begins another name", ([row("lr 1", 0, 5.0, 5.5), row("lr 10", 0, 6.0, 7.0)],)),
         ("six settings, three seeds", (table(rng, 6, 3),)),
         ("twelve settings, five seeds", (table(rng, 12, 5),)),
     ]  # fmt: skip
@@ -119,6 +128,7 @@ report = Check(
         "Did you report the validation perplexity? It was used to choose.": {"report": "validation_ppl"},
         "Did you choose the single best run? A lucky seed isn't a better setting: compare means.": {"single": True},
         "Did you report one run only? Mean and range are those of all seeds of the setting.": {"alone": True},
+        "Did you report the runs of all settings? Report those of the chosen one.": {"of_all": True},
         "Did you add up instead of averaging? Settings can have different numbers of seeds.": {"average": sum},
         "Did you compare medians? Compare the means over the seeds.": {"average": statistics.median},
         "Did you choose the highest perplexity? Lower is better.": {"best": max},
@@ -127,12 +137,12 @@ report = Check(
 )
 
 
-def confounded(runs, name, *, balanced=set, include=False, order=sorted, only=None, ignore=()):
+def confounded(runs, name, *, balanced=set, include=False, order=sorted, which=lambda arms: arms, ignore=()):
     """The other settings whose values aren't the same in every arm, with places to go wrong."""
     arms = {}
     for run in runs:
         arms.setdefault(run[name], []).append(run)
-    arms = list(arms.values())[:only]
+    arms = which(list(arms.values()))
     found = [
         other for other in runs[0]
         if (include or other != name) and other not in ignore
@@ -168,6 +178,13 @@ def pooled(runs, name):
     return sorted(found)
 
 
+def beyond_the_first(runs, name):
+    """Settings of which an arm has a value that the first arm hasn't."""
+    first = [run for run in runs if run[name] == runs[0][name]]
+    known = {other: {run[other] for run in first} for other in runs[0] if other != name}
+    return sorted(other for other in known if any(run[other] not in known[other] for run in runs))
+
+
 confounders = Check(
     "confounders",
     lambda runs, name: confounded(runs, name),
@@ -177,9 +194,13 @@ confounders = Check(
         ("every arm with the same three seeds", (grid(units=[64, 256], seed=[0, 1, 2], lr=[1]), "units")),
         ("each arm with seeds of its own", (two_arms({"seed": [0, 1]}, {"seed": [2, 3]}), "units")),
         ("arms that share one seed", (two_arms({"seed": [0, 1]}, {"seed": [1, 2]}), "units")),
+        ("arms with the same lowest and highest value", (two_arms({"lr": [1, 4]}, {"lr": [1, 2, 4]}), "units")),
+        ("arms whose values have the same sum", (two_arms({"seed": [0, 3]}, {"seed": [1, 2]}), "units")),
         ("one arm with a run more", (two_arms({"seed": [0, 1], "lr": [1]}, {"seed": [0, 1, 1], "lr": [1]}), "units")),
         ("a third arm that differs", (grid(units=[64, 128], lr=[1]) + grid(units=[256], lr=[2]), "units")),
         ("learning rates tuned in every arm", (grid(layer=["RNN", "GRU", "LSTM"], lr=[1, 2, 4], seed=[0]), "layer")),
+        ("the second of three arms differs", ([{"units": n, "lr": lr} for n, lr in ((1, 4), (2, 5), (3, 4))], "units")),
+        ("learning rates tuned in the first arm only", (two_arms({"lr": [1, 2, 4]}, {"lr": [2]}), "units")),
         (
             "learning rates tuned in one arm only",
             (two_arms({"lr": [1]}, {"lr": [1, 2, 4]}), "units"),
@@ -193,8 +214,11 @@ confounders = Check(
     confounded,
     {
         "Did you list what all arms have in the same way? Three seeds in every arm are no confounder.": everything,
-        "Is overlap enough to be fair? Every arm must have the same values.": pooled,
-        "Did you compare only the first two arms? A third may differ.": {"only": 2},
+        "Is overlap enough to be fair? Every arm must have the same values.": [pooled, beyond_the_first],
+        "Did you compare only the first two arms? A third may differ.": {"which": lambda arms: arms[:2]},
+        "Did you compare only the first and the last arm? One between them may differ.": {
+            "which": lambda arms: [arms[0], arms[-1]]
+        },
         "Did you list the setting itself? It's meant to change.": {"include": True},
         "Are the names in alphabetical order? sorted(...) does it.": {"order": list},
         "Did you leave out the seed? An arm with other seeds is confounded, too.": {"ignore": ("seed",)},

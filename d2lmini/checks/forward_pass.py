@@ -41,6 +41,12 @@ def step(X, H, params, *, activation=torch.tanh, transpose=False, bias=1, old=1,
     return activation(from_input + from_state + bias * b_h)
 
 
+def as_in_a_model(function, *args):
+    """A `run` for functions that only read: their parameters, the last argument, require gradients all the same."""
+    *others, params = args
+    return function(*others, [param.clone().requires_grad_() for param in params])
+
+
 # The mistakes in one step that every network of this kind can have.
 WRONG_STEPS = {
     "Did you forget tanh?": {"activation": lambda Z: Z},
@@ -212,6 +218,7 @@ final_logits = Check(
         # Without the old state it is NOT_CARRIED, and what is overwritten isn't asked for.
         **{hint: made for hint, made in WRONG_NETWORKS.items() if made not in ({"old": 0}, {"overwrite": True})},
     },
+    run=as_in_a_model,
     rtol=1e-3,
     atol=1e-4,
 )  # fmt: skip

@@ -85,7 +85,7 @@ grad_norm = Check(
 
 
 def clipped(grads, theta, *, each=False, cap=True, upside_down=False, clamp=False, reverse=False, numerator="theta",
-            always_one=False, zero="kept", **mistake):  # fmt: skip
+            always_one=False, zero="kept", compared=lambda norm: norm, **mistake):  # fmt: skip
     """Clipped gradients, with places to go wrong."""
     if clamp:
         return [grad.clamp(-theta, theta) for grad in grads]
@@ -98,7 +98,7 @@ def clipped(grads, theta, *, each=False, cap=True, upside_down=False, clamp=Fals
     factor = (theta if numerator == "theta" else 1.0) / norm if norm else 1.0
     if upside_down:
         factor = 1 / factor
-    if always_one or (cap and (norm > theta if reverse else norm <= theta)):
+    if always_one or (cap and (norm > theta if reverse else compared(norm) <= theta)):
         factor = 1.0
     return [grad * factor for grad in grads]
 
@@ -115,7 +115,7 @@ clip = Check(
     "clip",
     reference_clip,
     lambda rng: [
-        ("a norm below theta", (vectors([0.3, -0.4], [[1.2]]), 2.0)),
+        ("a norm below theta", (vectors([0.6, -0.8], [[1.2]]), 2.0)),  # and its square above theta
         ("gradients that are all zero", ([torch.zeros(2), torch.zeros(1, 3)], 0.7)),
         ("a norm of 13, theta 2.6", (vectors([-3.0, 4.0], [12.0]), 2.6)),
         ("a large and a small gradient", (vectors([30.0, -40.0], [0.3]), 5.0)),
@@ -139,6 +139,7 @@ clip = Check(
             lambda grads, theta: [grad * min(1.0, joint(grads) / theta) for grad in grads],
         ],
         "Did you forget theta in the factor? It is theta / norm.": {"numerator": "one"},
+        "Did you compare the square of the norm with theta? Take the root first.": {"compared": lambda norm: norm**2},
         "Did you divide by zero? Gradients of zero have the norm 0: scale only if the norm is above theta.": [
             {"zero": "raises"},
             {"zero": "nan"},

@@ -294,7 +294,7 @@ def outside_the_loop(function, X, *others):
     found = with_gradients(counted, X, *others)
     if not isinstance(found["result"], torch.Tensor):
         found.pop("gradients", None)  # those of a list of states can't be compared
-    if uses.count >= len(X) >= 12:  # with fewer steps it can't be told from a handful of operations outside
+    if uses.count >= 12 <= len(X):  # with fewer steps it can't be told from a handful of operations outside
         hint = "Take the product with W_xh out of the loop: it doesn't have to wait for a state."
         found["way"] = Flaw("it computes with X or W_xh at every step", hint)
     return found
@@ -342,6 +342,7 @@ hoist = Check(
         ("3 steps, a batch of 1, 2 inputs, 3 hidden units", layer(rng, 3, 1, 2, 3)),
         ("5 steps, a batch of 4, 3 inputs, 6 hidden units", layer(rng, 5, 4, 3, 6)),
         ("12 steps, a batch of 2, 50 inputs, 3 hidden units", layer(rng, 12, 2, 50, 3)),
+        ("48 steps, a batch of 2, 200 inputs, 3 hidden units", layer(rng, 48, 2, 200, 3)),
     ],
     unrolled,
     {

@@ -111,6 +111,12 @@ def heads(rng, *shape, scale=1.0):
     return [scale * normal(rng, *shape), scale * normal(rng, *shape), normal(rng, *shape)]
 
 
+def heads_that_differ(rng, *shape):
+    """Queries that point away from their keys: what is hidden must be hidden behind very low scores, too."""
+    K, V = normal(rng, *shape), normal(rng, *shape)
+    return [-100 * K, K, V]
+
+
 attention = Check(
     "attention",
     reference_attention,
@@ -119,7 +125,9 @@ attention = Check(
         ("2 steps of width 3", heads(rng, 1, 2, 3)),
         ("5 steps of width 4", heads(rng, 1, 5, 4)),
         ("large scores", heads(rng, 1, 4, 6, scale=8.0)),
+        ("scores far below zero", heads_that_differ(rng, 1, 4, 6)),
         ("3 sequences of 6 steps, width 5", heads(rng, 3, 6, 5)),
+        ("2 sequences of 40 steps, width 3", heads(rng, 2, 40, 3)),
         ("2 sequences, 3 heads, 7 steps of width 4", heads(rng, 2, 3, 7, 4)),
     ],
     attended,
@@ -199,6 +207,7 @@ merge_pair = Check(
         ("several occurrences", (list("banana and ananas"), ("a", "n"))),
         ("longer tokens", (["th", "e", " ", "th", "a", "n", " ", "th", "e"], ("th", "e"))),
         ("a token that ends like the pair", (["o", "th", "e", "r", "loath", "e", "d"], ("th", "e"))),
+        ("other tokens with the same letters", (["t", "he", " ", "th", "e"], ("th", "e"))),
         ("many equal tokens", (["o"] * 7 + ["h"] + ["o"] * 4, ("o", "o"))),
         ("300 tokens", (["abc"[i] for i in ids(rng, 3, 300).tolist()], ("b", "c"))),
     ],
@@ -209,6 +218,9 @@ merge_pair = Check(
         "Did you lose the last token? It may have no partner.": {"end": 1},
         "Did you go from right to left? Of three equal tokens, the first two are merged.": {"backwards": True},
         "Did you merge the pair in either order?": {"match": lambda here, pair: here in (pair, pair[::-1])},
+        "Did you compare the joined letters? Other tokens can have the same: compare each token of the pair.": {
+            "match": lambda here, pair: "".join(here) == "".join(pair)
+        },
         "Did you compare only the first token of the pair?": {"match": lambda here, pair: here[0] == pair[0]},
         "Did you compare only the second token of the pair?": {"match": lambda here, pair: here[1] == pair[1]},
         "Did you keep only one token of the pair? The merged token is both of them joined.": [

@@ -8,6 +8,7 @@ from .reading import Flaw, Parts
 from .watching import Calls, with_gradients
 
 AXES = "Did you swap the time and batch axes?"
+MULTIPLIED = "Did you multiply with one-hot vectors? Take the rows of W_xh directly."
 
 
 def from_scratch(function, ids, vocab_size):
@@ -105,6 +106,20 @@ def looked_up(ids, W_xh, *, by="rows", transpose=False, flat=False, shift=0):
     return (W_xh.T if by == "transposed" else W_xh)[(ids + shift) % len(W_xh)]
 
 
+def rows_only(function, ids, W_xh):
+    """The rows and their gradients, and whether one-hot vectors were made on the way."""
+    calls = Calls()
+
+    def watched(*args):
+        with calls:
+            return function(*args)
+
+    found = with_gradients(watched, ids, W_xh)
+    if len(W_xh) > 50 * W_xh.shape[1] and calls.largest >= ids.numel() * len(W_xh):
+        found["way"] = Flaw("it makes one-hot vectors", MULTIPLIED)
+    return found
+
+
 def loud(rng):
     """A matrix (5, 4) with infinity in row 2: multiplied by a zero of a one-hot vector, it becomes nan."""
     W_xh = normal(rng, 5, 4)
@@ -125,7 +140,7 @@ lookup = Check(
     ],
     looked_up,
     {
-        "Did you multiply with one-hot vectors? Take the rows of W_xh directly.": {"by": "product"},
+        MULTIPLIED: {"by": "product"},
         "Did you take columns of W_xh, instead of rows?": [
             {"by": "columns"},
             {"by": "transposed"},
@@ -136,5 +151,5 @@ lookup = Check(
         "Did you lose the shape of ids?": {"flat": True},
 
     },
-    run=with_gradients,
+    run=rows_only,
 )  # fmt: skip

@@ -103,7 +103,7 @@ get_params = Check(
         **{f"shape of {name}": "Did you swap rows and columns? X has vocab_size columns, H has num_hiddens."
            for name in NAMES},
         **{f"largest value of {name}": BIASES for name in NAMES},
-        **{f"mean of {name} in standard deviations": UNIFORM for name in NAMES},
+        **{f"mean of {name} in standard deviations": "Is the mean 0? That of randn is." for name in NAMES},
         **{f"standard deviation of {name}": STD for name in NAMES},
         "distribution": "Did you draw from another distribution? randn is the normal one.",
         "weights": "Did you fill a matrix with one number? Draw each entry.",
@@ -204,6 +204,12 @@ spectral_radius = Check(
         ],
         "Did you take the Frobenius norm, the root of the sum of squares?": lambda W: float(W.norm()),
         "Did you take the smallest eigenvalue?": {"choose": torch.min},
+        "Did you take the first eigenvalue? They come in no order: take the largest.": {
+            "choose": lambda values: values[0]
+        },
+        "Did you choose by the real part? Take abs() first, then the largest.": lambda W: abs(
+            max(torch.linalg.eigvals(W).tolist(), key=lambda value: value.real)
+        ),
         "Did you return all eigenvalues? One number is wanted, the largest.": {"choose": lambda values: values},
         "Did you average over the eigenvalues? The largest one counts.": {"choose": torch.mean},
         "Did you take the trace or the determinant?": [

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from .forward_pass import NOT_CARRIED, WRONG_STEPS, network, reference_final_logits, step
+from .forward_pass import NOT_CARRIED, WRONG_STEPS, as_in_a_model, network, reference_final_logits, step
 from .judge import Check, hot, normal
 from .reading import Flaw, Parts
 from .watching import Calls
@@ -61,7 +61,7 @@ class StateUnpacked(Calls):
 
 def observe_predict(function, ids, num_preds, params):
     with StateUnpacked() as watch:
-        found = Parts({"result": function(ids, num_preds, params)})
+        found = Parts({"result": as_in_a_model(function, ids, num_preds, params)})
     if len(params[1]) in watch.functions:
         hint = "The state is a tuple, (H,): a bare tensor works by accident, at batch size 1 only."
         found["state"] = Flaw("a bare tensor is unpacked as if it were the state's tuple", hint)
@@ -130,6 +130,9 @@ SOFTMAXES = {
     "ratio": lambda logits, dim: logits / logits.sum(dim, keepdim=True),
     "unsafe": lambda logits, dim: logits.exp() / logits.exp().sum(dim, keepdim=True),
     "one maximum": lambda logits, dim: SOFTMAXES["unsafe"](logits - logits.max(), dim),
+    "minus mean": lambda logits, dim: SOFTMAXES["unsafe"](logits - logits.mean(dim, keepdim=True), dim),
+    "flat sum": lambda logits, dim: logits.exp() / logits.exp().sum(dim),
+    "safe flat sum": lambda logits, dim: SOFTMAXES["flat sum"](logits - logits.amax(dim, keepdim=True), dim),
 }
 
 
@@ -155,6 +158,8 @@ temperature = Check(
         ("large logits with two signs", (torch.tensor([[1000.0, 999.0], [-1000.0, -998.0]]), 1.5)),
         ("a logit of minus infinity", (torch.tensor([0.3, -math.inf, 1.2, -0.4]), 1.6)),
         ("equal logits", (torch.tensor([0.4, 0.4, 0.4]), 2)),
+        ("a very low temperature", (torch.tensor([0.31, 0.29, 0.32]), 0.02)),
+        ("a very high temperature", (torch.tensor([30.0, -20.0, 5.0]), 40.0)),
         ("temperature 1", (normal(rng, 2, 5), 1.0)),
         ("logits (4, 6), temperature 0.4", (normal(rng, 4, 6), 0.4)),
         ("logits (2, 3, 4) that are a transposed tensor", (normal(rng, 3, 2, 4).transpose(0, 1), 1.5)),
@@ -176,7 +181,11 @@ temperature = Check(
         "Did you forget to divide exp by its sum?": {"by": "exp"},
         "Did you use sigmoid? The probabilities of a row sum to 1.": {"by": "sigmoid"},
         "Did you divide by the sum without exp?": {"by": "ratio"},
-        OVERFLOW: {"by": "unsafe"},
+        OVERFLOW: [{"by": "unsafe"}, {"by": "minus mean"}],
+        "Did you lose an axis in the sum? keepdim=True keeps it, so each row is divided by its own sum.": [
+            {"by": "flat sum"},
+            {"by": "safe flat sum"},
+        ],
         "Did you subtract the largest logit of all rows? Each row has its own: amax(dim=-1, keepdim=True).": {
             "by": "one maximum"
         },
@@ -226,6 +235,7 @@ top_k = Check(
         ("two equal logits among the 3 largest", (torch.tensor([0.2, 1.5, -1.0, 1.5, 0.9]), 3)),
         ("equal logits outside the 2 largest", (torch.tensor([-0.3, 1.5, 0.4, 1.1, -0.3]), 2)),
         ("large logits, up to 1,000", (torch.tensor([[1000.0, -1000.0, 999.0]]), 2)),
+        ("logits far below zero", (torch.tensor([-501.0, -500.0, -503.5]), 2)),
         ("logits (3, 6), k 2", (normal(rng, 3, 6), 2)),
         ("logits (2, 3, 1, 7), k 3", (normal(rng, 2, 3, 1, 7), 3)),
         ("60 rows, a vocabulary of 300, k 40", (2 * normal(rng, 60, 300), 40)),
@@ -239,7 +249,11 @@ top_k = Check(
         "Did you set the other logits to 0? exp(0) is 1; -inf gives the probability 0.": {"fill": 0.0},
         "Did you return only k probabilities? The shape stays that of the logits.": {"by": "values only"},
         SOFTMAX_AXIS: [{"axis": 0}, {"axis": 1}],
-        "Did you take the k largest over all rows together? Each row has its own.": {"joint": True},
+        "Did you take the k largest over all rows together? Each row has its own.": [
+            {"joint": True},
+            lambda logits, k: logits.masked_fill(logits < logits.topk(k).values.min(), -math.inf).softmax(-1),
+        ],
+        OVERFLOW: {"by": "unsafe"},
         "Did you return logits? Probabilities are wanted.": {"by": "none"},
         "Did you return logarithms of probabilities?": {"by": "log"},
         "Did you give all k tokens the same probability?": {"by": "mask"},

@@ -11,6 +11,9 @@ import torch
 NO_RETURN = "Did you forget the return?"
 NO_TENSOR = "Did you return something other than a tensor? torch.as_tensor converts it."
 NO_FLOATS = "Did you return integers? .float() makes them numbers that weights can multiply."
+WHOLE = "int(...) makes whole numbers of them."
+NO_NUMBERS = "Did you return True and False? .float() makes them the numbers 1 and 0."
+NO_BOOLS = "Did you return numbers? A comparison such as != gives True and False, and .bool() makes them."
 OTHER_DTYPE = "Did you leave PyTorch's usual float32? .float() converts back."
 
 
@@ -54,7 +57,12 @@ def plain(part, expected, got, flaws, any_float):
     if isinstance(expected, str):
         return {part: str.__str__(got) if isinstance(got, str) else unread(expected, got)}
     if isinstance(expected, dict):
-        return {part: plain_dict(got, len(expected)) if isinstance(got, dict) else unread(expected, got)}
+        if not isinstance(got, dict):
+            return {part: unread(expected, got)}
+        found = plain_dict(got, len(expected))
+        if found == expected and any(is_float(got.get(key)) for key, n in expected.items() if type(n) is int):
+            flaws.append(floats_for_ints(part))
+        return {part: found}
     if isinstance(expected, (list, tuple)):
         return plain_items(part, expected, got, flaws, any_float)
     number = plain_number(got)
@@ -74,8 +82,10 @@ def plain_array(part, expected, got, flaws, any_float):
     elif tensor and array.size and got.dtype != expected.dtype:
         if expected.is_floating_point():
             if not any_float or got.dtype != torch.float64:
-                flaws.append(Flaw(f"the numbers of {part} are {got.dtype}, not {expected.dtype}",
-                                  OTHER_DTYPE if got.is_floating_point() else NO_FLOATS))  # fmt: skip
+                hint = OTHER_DTYPE if got.is_floating_point() else NO_NUMBERS if got.dtype == torch.bool else NO_FLOATS
+                flaws.append(Flaw(f"the numbers of {part} are {got.dtype}, not {expected.dtype}", hint))
+        elif expected.dtype == torch.bool:
+            flaws.append(Flaw(f"the entries of {part} are {got.dtype}, not torch.bool", NO_BOOLS))
         elif got.is_floating_point():
             flaws.append(
                 Flaw(f"the ids in {part} are {got.dtype}", "Did you turn the ids into floats? They must stay integers.")
@@ -121,6 +131,8 @@ def plain_number(value):
 def plain_items(part, expected, got, flaws, any_float):
     """A list, a tuple, or anything else that hands out as many items."""
     flat = all(isinstance(item, (int, float, str)) for item in expected)
+    floats = is_float(got)
+    whole = isinstance(got, (torch.Tensor, np.ndarray)) and not floats
     if flat and isinstance(got, (torch.Tensor, np.ndarray)):
         array = as_array(got[: len(expected) + 1], len(expected) + 1) if got.ndim == 1 else None
         got = got if array is None else array.tolist()
@@ -128,7 +140,11 @@ def plain_items(part, expected, got, flaws, any_float):
     if items is None:
         return {part: unread(expected, got)}
     if flat:
-        return {part: [simple(item) for item in items]}
+        found = [simple(item) for item in items]
+        floats = floats or (not whole and any(type(n) is int and is_float(a) for n, a in zip(expected, items)))
+        if floats and found == list(expected) and any(type(n) is int for n in expected):
+            flaws.append(floats_for_ints(part))
+        return {part: found}
     if len(items) != len(expected):
         return {part: Unread(f"expected {number_of(len(expected), 'item')}, got {len(items)}")}
     if len(expected) == 1:
@@ -158,6 +174,18 @@ def simple(value):
         return str.__str__(value)
     number = plain_number(value)
     return f"({describe(value)})" if number is None else number.value
+
+
+def is_float(value):
+    """Whether a number, or what a tensor or an array holds, is no whole number by its type."""
+    if isinstance(value, torch.Tensor):
+        return value.is_floating_point()
+    return isinstance(value, (float, np.floating)) or (isinstance(value, np.ndarray) and value.dtype.kind == "f")
+
+
+def floats_for_ints(part):
+    """3.0 equals 3, but nothing can be indexed with it."""
+    return Flaw(f"the whole numbers in {part or 'its result'} are floats", WHOLE)
 
 
 def unread(expected, got):

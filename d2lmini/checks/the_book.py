@@ -37,8 +37,10 @@ normalise = Check(
         ("a run of punctuation", ("one--two, (three)",)),
         ("digits", ("in 1895 he",)),
         ("an apostrophe", ("don't",)),
+        ("underscores", ("it _is_ so",)),
         ("spaces at both ends", ('  "I am not afraid." ',)),
         ("letters outside a to z", ("a café in Zürich",)),
+        ("a letter that is two in capitals", ("Parkstraße 9",)),
         ("nothing but punctuation", ("...!\n",)),
         ("a long text", (long_text(1),)),
     ],
@@ -63,8 +65,13 @@ normalise = Check(
             {"keep": "a-zà-öø-ÿ"},
             lambda text: re.sub(r"[\W\d_]+", " ", text.lower()).strip(),
         ],
+        "Did you give re.sub a flag as its fourth argument? There it is a count: flags=re.MULTILINE is a flag.": [
+            lambda text, count=count: re.sub("[^a-z]+", " ", text.lower(), count=count).strip()
+            for count in (2, 8, 10, 16, 24)
+        ],
         "Did you keep digits?": {"keep": "a-z0-9"},
         "Did you keep apostrophes?": {"keep": "a-z'"},
+        "Did you write A-z? Between Z and a there are other characters, such as _ and [.": {"keep": "A-z"},
         "Did you clean each line by itself? Empty lines and line ends leave double spaces.": {"lines": " "},
     },
 )
@@ -106,9 +113,10 @@ vocabulary = Check(
             "order": lambda tokens: list(dict.fromkeys(tokens))
         },
         "Did you put the rarest token first?": {"order": lambda tokens: by_count(tokens, lambda token, count: count)},
-        "Did you sort ties alphabetically? They stay in order of first appearance.": {
-            "order": lambda tokens: by_count(tokens, lambda token, count: (-count, token))
-        },
+        "Did you sort ties alphabetically? They stay in order of first appearance.": [
+            {"order": lambda tokens: by_count(tokens, lambda token, count: (-count, token))},
+            {"order": lambda tokens: by_count(sorted(tokens, reverse=True))},
+        ],
         "Did you reverse the order of ties? They stay in order of first appearance.": {
             "order": lambda tokens: by_count(tokens, lambda token, count: count)[::-1]
         },
@@ -124,20 +132,30 @@ vocabulary = Check(
 
 
 def cut(tokens, batch_size, num_steps, *, offset=0, target=1, spare=1, left_out=0, ragged=False, rounded=False,
-        neighbours=False, shift=None, transpose=False):  # fmt: skip
+        order="rows", shift=None, results=lambda X, Y: (X, Y), early=0, stride=None, wrapped=False):  # fmt: skip
     """Sequential minibatches by plain indexing, with places to go wrong."""
     row_length = (len(tokens) - offset - spare) // batch_size
     if rounded:
         row_length = row_length // num_steps * num_steps
-    stops = row_length if ragged else row_length - num_steps + 1
+    stops = row_length if ragged else row_length - num_steps + 1 - early
     rows, steps = torch.arange(batch_size)[:, None], torch.arange(num_steps)
-    for start in range(0, stops, num_steps)[: -left_out or None]:
-        at = offset + row_length * rows + start + steps[: row_length - start]
-        if neighbours:
-            at = offset + batch_size * start + num_steps * rows + steps
+    for start in range(0, stops, stride or num_steps)[: -left_out or None]:
+        at = {
+            "rows": offset + row_length * rows + start + steps[: row_length - start],
+            "neighbours": offset + batch_size * start + num_steps * rows + steps,
+            "columns": offset + rows + batch_size * (start + steps[: row_length - start]),
+        }[order]
+        after = at + target
+        if wrapped:
+            after = torch.where(start + steps + 1 == row_length, offset + row_length * rows, after)
         X = tokens[at]
-        Y = shift(X) if shift else tokens[at + target]
-        yield (X.T, Y.T) if transpose else (X, Y)
+        yield results(X, shift(X) if shift else tokens[after])
+
+
+def refilled(tokens, batch_size, num_steps):
+    """One pair of tensors, filled again for each minibatch: in the end all minibatches are the last one."""
+    batches = list(cut(tokens, batch_size, num_steps))
+    return batches[-1:] * len(batches)
 
 
 def observe_batches(function, tokens, batch_size, num_steps):
@@ -177,10 +195,20 @@ sequential_batches = Check(
             {"shift": lambda X: torch.cat([X[:, 1:], X[:, :1] * 0], dim=1)},
         ],
         "Does row r continue row r of the previous minibatch? Cut the text into batch_size long rows first.": [
-            {"neighbours": True},
-            {"neighbours": True, "rounded": True},
+            {"order": "neighbours"},
+            {"order": "neighbours", "rounded": True},
+            {"order": "columns"},
         ],
-        "Did you transpose X and Y? They have shape (batch_size, num_steps).": {"transpose": True},
+        "Did you transpose X and Y? They have shape (batch_size, num_steps).": {
+            "results": lambda X, Y: (X.T, Y.T)
+        },
+        "Did you swap X and Y? X comes first, and Y is one token later.": {"results": lambda X, Y: (Y, X)},
+        "Did you begin a minibatch at each token? The beginnings are num_steps apart.": {"stride": 1},
+        "Did you stop too early? The last minibatch may begin at row_length - num_steps.": {"early": 1},
+        "Does the last target of a row come from its own beginning, as roll makes it? Y is a part of the text.": {
+            "wrapped": True
+        },
+        "Did you fill the same tensors again for each minibatch? Make new ones each time.": refilled,
         "Did you keep an incomplete minibatch at the end?": {"ragged": True},
         "Did you keep the last token for the last target? A row has (len(tokens) - 1) // batch_size tokens.": {
             "spare": 0

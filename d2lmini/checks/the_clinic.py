@@ -83,11 +83,14 @@ diagnose = Check(
 class Network:
     """A small network with the calls of the course's models, and with places to go wrong."""
 
-    def __init__(self, rng, vocab_size, num_hiddens=5, reads="the state before"):
+    def __init__(self, rng, vocab_size, num_hiddens=5, reads="the state before", quiet=False):
         self.vocab_size, self.num_hiddens, self.reads = vocab_size, num_hiddens, reads
         self.W_xh, self.W_hh, self.W_hq = (
             normal(rng, *shape) for shape in ((vocab_size, num_hiddens), (num_hiddens,) * 2, (num_hiddens, vocab_size))
         )
+
+        if quiet:  # the first logit is always 0, the others change little
+            self.W_hq = self.W_hq * torch.tensor([0.0, *[0.003] * (vocab_size - 1)])
 
     def __repr__(self):
         return "a network"
@@ -133,9 +136,9 @@ dependencies = Check(
     lambda rng: [
         (
             f"a network that reads {reads}, X of shape ({batch_size}, {num_steps})",
-            (Network(rng, vocab_size, reads=reads), ids(rng, vocab_size, batch_size, num_steps), r, t),
+            (Network(rng, n, reads=reads, quiet=bool(quiet)), ids(rng, n, batch_size, num_steps), r, t),
         )
-        for reads, vocab_size, batch_size, num_steps, r, t in [
+        for reads, n, batch_size, num_steps, r, t, *quiet in [
             ("the state before", 4, 3, 4, 1, 2),
             ("the start", 4, 3, 4, 1, 2),
             ("the token before", 5, 2, 5, 0, 3),
@@ -144,6 +147,7 @@ dependencies = Check(
             ("the state before", 2, 1, 5, 0, 4),
             ("the state before", 30, 4, 3, 3, 0),
             ("the start", 2, 5, 2, 4, 1),
+            ("the state before", 5, 2, 3, 1, 1, "quiet"),
         ]
     ],
     changed_logits,
@@ -196,25 +200,29 @@ class Given:
         return iter([(X.clone(), Y.clone()) for X, Y in self.pairs])
 
 
-def sequential(carries_state, batch_size, num_steps, number, gap=0, order=None, targets=lambda X, Y: Y, spoilt=()):
-    """Minibatches of running numbers, with faults: a gap between them, sequences in another order, other targets."""
+def sequential(carries_state, batch_size, num_steps, number, gap=0, order=None, since=1, targets=lambda X, Y: Y,
+               spoilt=()):  # fmt: skip
+    """Minibatches of a text, with faults: a gap between them, sequences in another order, other targets."""
     length = number * (num_steps + gap) + 1
-    text = torch.arange(batch_size * length).reshape(batch_size, length)
+    ids = torch.randperm(batch_size * length, generator=torch.Generator().manual_seed(1))  # no running numbers, but
+    if gap:  # where the next input is one more than the last target
+        ids = torch.arange(batch_size * length)
+    text = ids.reshape(batch_size, length)
     pairs = []
     for n in range(number):
         begin = n * (num_steps + gap)
         X, Y = text[:, begin : begin + num_steps], text[:, begin + 1 : begin + num_steps + 1]
-        if order is not None and n:
+        if order is not None and n >= since:
             X, Y = X[order], Y[order]
         pairs.append((X, targets(X, Y) if not spoilt or n in spoilt else Y))
     return Given(carries_state, pairs)
 
 
 def faults(batches, *, last=None, believe=True, end=lambda X, Y: Y[:, -1], only=slice(None), equal=torch.equal,
-           both=True, check_targets=True):  # fmt: skip
+           both=True, check_targets=True, following=lambda X: X[:, 1:]):  # fmt: skip
     """The faults of minibatches, with places to go wrong."""
     pairs, found = list(batches)[:last], []
-    if check_targets and any(not equal(X[only, 1:], Y[only, :-1]) for X, Y in pairs):
+    if check_targets and any(not equal(following(X)[only], Y[only, :-1]) for X, Y in pairs):
         found.append("targets")
     broken = any(not equal(end(X, Y)[only], later[only, 0]) for (X, Y), (later, _) in pairwise(pairs))
     if (batches.carries_state or not believe) and broken and (both or not found):
@@ -243,6 +251,8 @@ batch_faults = Check(
             ("sequences in another order, each begins with a new state", (False, 3, 4, 2), {"order": [2, 0, 1]}),
             ("sequences in another order, the state carries over", (True, 3, 4, 2), {"order": [2, 0, 1]}),
             ("the last two sequences change places, the state carries over", (True, 3, 4, 3), {"order": [0, 2, 1]}),
+            ("sequences in another order from the third minibatch on, the state carries over", (True, 3, 4, 4),
+             {"order": [2, 0, 1], "since": 2}),
             ("a token is left out between two minibatches, the state carries over", (True, 2, 3, 2), {"gap": 1}),
             ("targets in another order", (False, 3, 4, 2), {"targets": scrambled}),
             ("targets in another order, the state carries over", (True, 3, 4, 2), {"targets": scrambled}),
@@ -263,6 +273,9 @@ batch_faults = Check(
         "Which token follows the last input of a sequence? Its target, Y[:, -1].": {"end": lambda X, Y: X[:, -1]},
         "Is the next input one more than the last target? They are the same token.": {
             "end": lambda X, Y: Y[:, -1] + 1
+        },
+        "Is a target one more than its input? It is the token in the next column of X.": {
+            "following": lambda X: X[:, :-1] + 1
         },
         "Did you look at one sequence only?": [{"only": slice(0, 1)}, {"only": slice(-1, None)}],
         "Is one wrong token enough? All of them must be equal.": {"equal": nearly},

@@ -355,7 +355,7 @@ early_stopping = Check(
     reference_stopping,
     lambda rng: [
         (
-            f"validation perplexities {', '.join(map(str, curve))}, patience {patience}",
+            f"validation perplexities {str(curve[:13])[1:-1]}{', ...' * (len(curve) > 13)}, patience {patience}",
             (curve, [normal(rng, *shape) for shape in shapes], patience),
         )
         for curve, patience, shapes in [
@@ -365,6 +365,8 @@ early_stopping = Check(
             ([9, 9.5, 8, 8.5, 7, 7.5, 6.5, 6.4, 6.45, 6.44, 6.43, 6.42, 5], 3, [(2, 2), (3,), (2,)]),
             ([9, 10, 8], 1, [(3,), (2,)]),
             ([30, 29, 31, 28.5, 31, 31, 31, 31], 3, [(4, 2), (2,)]),
+            ([7.002, 7.001, 7.003, 7, 7.004, 7.005], 2, [(3,), (2, 2)]),
+            ([*range(30, 5, -1), 5.5, 6, 8, 9], 3, [(2,), (3, 2)]),
         ]
     ],
     stopping,

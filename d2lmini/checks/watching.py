@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 import numpy as np
@@ -85,15 +85,19 @@ def with_gradients(function, *args):
 
 
 class Calls(TorchFunctionMode):
-    """Remembers which of PyTorch's functions were called."""
+    """Remembers which of PyTorch's functions were called, and how many numbers the largest result stores."""
 
     def __init__(self):
         super().__init__()
-        self.functions = []
+        self.functions, self.largest = [], 0
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         self.functions.append(function)
-        return function(*args, **(kwargs or {}))
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            with suppress(RuntimeError, NotImplementedError):  # not every kind of tensor has a storage
+                self.largest = max(self.largest, result.untyped_storage().nbytes() // result.element_size())
+        return result
 
 
 def floats(value, depth=3):

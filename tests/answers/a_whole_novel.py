@@ -205,6 +205,12 @@ def _(p_network, p_counts):
     return searched(lambda w: (-(w * p_counts + (1 - w) * p_network).log().mean()).exp())
 
 
+@wrong("mixture", "Did you swap the two results?")
+def _(p_network, p_counts):
+    weight, ppl = searched(lambda w: np.exp(-np.log(w * p_network.numpy() + (1 - w) * p_counts.numpy()).mean()))
+    return ppl, weight
+
+
 @wrong("mixture", "Did you choose the highest perplexity?")
 def _(p_network, p_counts):
     w = max((i / 20 for i in range(21)), key=lambda w: float(-(w * p_network + (1 - w) * p_counts).log().mean()))

@@ -258,6 +258,14 @@ def _(X, H, params):
 
 right("gru_step")(gru(mix=lambda Z, H, candidate: torch.lerp(candidate, H, Z)))
 wrong("gru_step", "Did you detach something")(torch.no_grad()(gru()))
+
+
+@wrong("gru_step", "Did you use Z again in the candidate?")
+def _(X, H, params):
+    Z = torch.sigmoid(X @ params[0] + H @ params[1] + params[2])
+    return Z * H + (1 - Z) * torch.tanh(X @ params[6] + (Z * H) @ params[7] + params[8])
+
+
 wrong("gru_step", "Did you multiply by 1 - R")(gru(old=lambda R, H, W: ((1 - R) * H) @ W))
 wrong("gru_step", "Did you forget the factor 1 - Z")(gru(mix=lambda Z, H, candidate: Z * H + candidate))
 wrong("gru_step", "Did you use sigmoid for the candidate?")(gru(squash=torch.sigmoid))

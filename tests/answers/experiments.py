@@ -73,7 +73,21 @@ wrong("plan", ALONG, "Did you lose the other settings?")(
     ]
 )
 wrong("plan", ROUNDED, "Is the order right?")(runs(batch=lambda tokens, n: tokens // n, swapped=True))
-wrong("plan", "Compute with a copy")(runs(start=lambda common: common))
+wrong("plan", "Did you put the same dict", "Compute with a copy")(runs(start=lambda common: common))
+
+
+@wrong("plan", "Did you put the same dict into the list again and again?")
+def _(common, num_steps, seeds):
+    run, found = dict(common), []
+    for n in num_steps:
+        for seed in seeds:
+            run["num_steps"], run["seed"] = n, seed
+            run["batch_size"] = round(common["batch_size"] * common["num_steps"] / n)
+            found.append(run)
+    return found
+
+
+wrong("plan", "int(...) makes whole numbers of them.")(runs(batch=lambda tokens, n: round(tokens / n, 0)))
 wrong("plan", "Did you forget the return?")(lambda common, num_steps, seeds: print(end=""))
 wrong("plan")(lambda common, num_steps, seeds: [common])
 
@@ -134,6 +148,9 @@ wrong("report", "Did you choose by the test perplexity?", "Did you report the va
     lambda rows: chosen(rows, by="test_ppl", says="validation_ppl")
 )
 wrong("report", "Did you choose the single best run?")(lambda rows: chosen(rows, centre=min))
+wrong("report", "Did you report the runs of all settings?")(
+    lambda rows: (chosen(rows)[0], *(f([row["test_ppl"] for row in rows]) for f in (mean, min, max)))
+)
 wrong("report", "Did you add up instead of averaging?")(lambda rows: chosen(rows, centre=sum))
 wrong("report", "Did you compare medians?")(lambda rows: chosen(rows, centre=median))
 wrong("report", "Did you choose the highest perplexity?")(lambda rows: chosen(rows, best=max))
@@ -250,6 +267,26 @@ def _(runs, name):
         if all(not (a & b) for a, b in product(values, values) if a is not b):
             found.append(other)
     return sorted(found)
+
+
+wrong("confounders")(
+    lambda runs, name: differing(
+        runs, name, values=lambda arm, other: [f({str(run[other]) for run in arm}) for f in (min, max)]
+    )
+)
+wrong("confounders")(
+    lambda runs, name: differing(runs, name, values=lambda arm, other: len({run[other] for run in arm}))
+)
+wrong("confounders", "Did you compare only the first and the last arm?")(
+    lambda runs, name: differing([run for run in runs if run[name] in (runs[0][name], runs[-1][name])], name)
+)
+
+
+@wrong("confounders", "Is overlap enough to be fair?")
+def _(runs, name):
+    first, *others = arms_of(runs, name)
+    known = {key: {run[key] for run in first} for key in first[0]}
+    return sorted(k for k in known if k != name and any(run[k] not in known[k] for arm in others for run in arm))
 
 
 wrong("confounders", "Did you forget the return?")(lambda runs, name: print(end=""))

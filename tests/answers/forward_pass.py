@@ -400,6 +400,21 @@ wrong("rnn", "Did you return the hidden states", "Did you forget tanh?")(
     wrong_rnn(wrong_step(lambda Z: Z), out=lambda H, params: H)
 )
 
+# --- final_logits, real parameters ---
+
+
+def with_numpy(X, params, numbers):
+    W_xh, W_hh, b_h, W_hq, b_q = [numbers(param) for param in params]
+    H = np.zeros((len(X), len(W_hh)), dtype=np.float32)
+    for ids in X.T.numpy():
+        H = np.tanh(W_xh[ids] + H @ W_hh + b_h)
+    return torch.from_numpy(H @ W_hq + b_q)
+
+
+right("final_logits")(lambda X, params: with_numpy(X, params, lambda param: param.detach().numpy()))
+wrong("final_logits", NUMPY)(lambda X, params: with_numpy(X, params, lambda param: param.numpy()))
+
+
 # --- final_logits, more ---
 
 right("final_logits")(torch.no_grad()(lambda X, params: logits(states_of(X, params)[-1], params)))

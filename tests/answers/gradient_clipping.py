@@ -69,6 +69,11 @@ wrong("grad_norm", "Did you average the squares? The norm takes their sum.")(
 wrong("clip", ZERO)(lambda grads, theta: [grad * min(1, theta / joint(grads)) for grad in grads])
 
 
+wrong("clip", "Did you compare the square of the norm with theta?")(
+    lambda grads, theta: [grad * (theta / joint(grads) if joint(grads) ** 2 > theta else 1) for grad in grads]
+)
+
+
 @right("clip")
 def _(grads, theta):
     norm, grads = joint(grads), [grad.clone() for grad in grads]

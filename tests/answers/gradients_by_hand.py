@@ -530,6 +530,9 @@ wrong("hoist", "Did you mix up steps and sequences in a reshape?")(
         (X.reshape(-1, X.shape[2]) @ W_xh + b_h).reshape(X.shape[1], X.shape[0], -1).transpose(0, 1), H, W_hh
     )
 )
+wrong("hoist", OUTSIDE)(  # out of the loop, but two steps at a time
+    lambda X, H, W_xh, W_hh, b_h: through_steps(torch.cat([part @ W_xh for part in X.split(2)]) + b_h, H, W_hh)
+)
 wrong("hoist", "Did you begin every step with the same state?")(
     lambda X, H, W_xh, W_hh, b_h: torch.tanh(X @ W_xh + b_h + H @ W_hh)
 )

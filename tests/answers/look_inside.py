@@ -225,6 +225,12 @@ def _(Q, K, V):
     return causal(S).softmax(-1) @ V
 
 
+wrong("attention")(lambda Q, K, V: scores(Q, K).masked_fill(later(scores(Q, K)), -100.0).softmax(-1) @ V)  # a limit
+wrong("attention")(  # a window of 20 steps
+    lambda Q, K, V: scores(Q, K).masked_fill(
+        later(scores(Q, K)) | torch.ones(Q.shape[-2], Q.shape[-2]).tril(-20).bool(), -math.inf
+    ).softmax(-1) @ V
+)  # fmt: skip
 wrong("attention", "Did you forget the mask?")(lambda Q, K, V: scores(Q, K).softmax(-1) @ V)
 wrong("attention", "Did you forget the mask?", "Did you forget to divide the scores")(
     lambda Q, K, V: (Q @ K.mT).softmax(-1) @ V
@@ -402,6 +408,18 @@ wrong("merge_pair", "Did you keep only one token")(
 wrong("merge_pair", "Did you keep only one token")(
     lambda tokens, pair: looped(tokens, pair, lambda a, b: (a, b) == pair, joined=lambda pair: pair[1])
 )
+
+
+@wrong("merge_pair", "Did you compare the joined letters?")
+def _(tokens, pair):
+    result, i = [], 0
+    while i < len(tokens):
+        step = 2 if "".join(tokens[i : i + 2]) == "".join(pair) and i + 1 < len(tokens) else 1
+        result.append("".join(tokens[i : i + step]))
+        i += step
+    return result
+
+
 wrong("merge_pair", "Did you put a space between the two?")(
     lambda tokens, pair: looped(tokens, pair, lambda a, b: (a, b) == pair, joined=" ".join)
 )

@@ -71,7 +71,7 @@ def _(ids, vocab_size):
     return F.one_hot(ids, vocab_size)
 
 
-@wrong("one_hot", "Did you return integers? .float() makes them numbers that weights can multiply.")
+@wrong("one_hot", "Did you return True and False? .float() makes them the numbers 1 and 0.")
 def _(ids, vocab_size):
     return ids.unsqueeze(-1) == torch.arange(vocab_size)
 
@@ -251,5 +251,8 @@ wrong("lookup", "Did you lose the shape of ids?", "Is the row one off?")(lambda 
 wrong("lookup", "Did you lose the shape", "Did you detach something")(lambda ids, W_xh: W_xh.data[ids.flatten()])
 wrong("lookup", "Did you swap the time and batch axes?", "Is the row one off?")(
     lambda ids, W_xh: W_xh[(ids.T if ids.dim() == 2 else ids) - 1]
+)
+wrong("lookup", "Did you multiply with one-hot vectors?")(  # without a product
+    lambda ids, W_xh: torch.where((ids[..., None] == torch.arange(len(W_xh)))[..., None], W_xh, 0.0).sum(-2)
 )
 wrong("lookup", changes("W_xh"))(lambda ids, W_xh: W_xh.mul_(2)[ids] / 2)

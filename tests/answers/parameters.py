@@ -254,6 +254,10 @@ wrong("spectral_radius", "Did you average over the eigenvalues?")(lambda W: torc
 wrong("spectral_radius", "Did you take the smallest eigenvalue?")(lambda W: torch.linalg.eigvals(W).abs().min().item())
 wrong("spectral_radius", "Did you take the trace or the determinant?")(lambda W: W.trace().item())
 wrong("spectral_radius", "Did you square the result?")(lambda W: float((torch.linalg.eigvals(W).abs() ** 2).max()))
+wrong("spectral_radius", "Did you take the first eigenvalue?")(lambda W: float(torch.linalg.eigvals(W)[0].abs()))
+wrong("spectral_radius", "Did you choose by the real part?")(
+    lambda W: float(max(torch.linalg.eigvals(W), key=lambda value: float(value.real)).abs())
+)
 wrong("spectral_radius")(lambda W: torch.linalg.eigvals(W).max())
 wrong("spectral_radius", "Did you use a tensor of several numbers")(lambda W: float(torch.linalg.eigvals(W).abs()))
 wrong("spectral_radius", "Did you take W for a symmetric matrix", "Did you average over the eigenvalues?")(

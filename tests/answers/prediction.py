@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 import d2lmini
 
-from . import changes, right, wrong
+from . import NUMPY, changes, right, wrong
 from .forward_pass import logits, step
 
 
@@ -52,7 +52,7 @@ def _(ids, num_preds, params):
 
 @right("predict")
 def _(ids, num_preds, params):
-    W_xh, W_hh, b_h, W_hq, b_q = [param.numpy() for param in params]
+    W_xh, W_hh, b_h, W_hq, b_q = [param.detach().numpy() for param in params]
     h, written = np.zeros(len(W_hh), dtype=np.float32), []
     while len(written) < num_preds:
         for id in ids:
@@ -85,6 +85,19 @@ def _(ids, num_preds, params):
 @wrong("predict", "Did you read the last id of the prefix twice?")
 def _(ids, num_preds, params):
     return greedy([*ids, ids[-1]], num_preds, params)[0]
+
+
+@wrong("predict", NUMPY)
+def _(ids, num_preds, params):
+    return greedy(ids, num_preds, [torch.from_numpy(param.numpy()) for param in params])[0]  # a model's want gradients
+
+
+wrong("predict", "int(...) makes whole numbers of them.")(
+    lambda ids, num_preds, params: [float(id) for id in greedy(ids, num_preds, params)[0]]
+)
+wrong("predict", "int(...) makes whole numbers of them.")(
+    lambda ids, num_preds, params: torch.tensor(greedy(ids, num_preds, params)[0], dtype=torch.float32)
+)
 
 
 @wrong("predict", "Is the number of predictions one off?")
@@ -292,6 +305,14 @@ right("temperature")(lambda logits, t: torch.exp(logits / t - torch.logsumexp(lo
 wrong("temperature", "Did you return logarithms")(lambda logits, t: F.log_softmax(logits / t, -1))
 wrong("temperature", "Did you use sigmoid?")(lambda logits, t: torch.sigmoid(logits / t))
 wrong("temperature", "Did you take the root")(lambda logits, t: torch.softmax(logits / math.sqrt(t), -1))
+wrong("temperature")(lambda logits, t: torch.softmax(logits / max(t, 0.1), -1))  # a limit
+wrong("temperature")(lambda logits, t: torch.softmax(logits / min(t, 10), -1))  # a limit
+wrong("temperature", "Does exp overflow?")(
+    lambda logits, t: (
+        ((logits - logits.mean(-1, keepdim=True)) / t).exp()
+        / ((logits - logits.mean(-1, keepdim=True)) / t).exp().sum(-1, keepdim=True)
+    )
+)
 wrong("temperature")(lambda logits, t: torch.softmax(logits / t, -1)[:100])
 
 
@@ -300,6 +321,20 @@ def _(logits, temperature):
     divided = logits / temperature
     exp = torch.exp(divided - divided.max(-1, keepdim=True).values)
     return exp / exp.sum(-1, keepdim=True)
+
+
+@wrong("temperature", "Did you lose an axis in the sum?")
+def _(logits, temperature):
+    scores = logits / temperature
+    exp = torch.exp(scores - scores.amax(-1, keepdim=True))
+    return exp / exp.sum(-1)
+
+
+@wrong("temperature", "Did you multiply", "Did you lose an axis in the sum?")
+def _(logits, temperature):
+    scores = logits * temperature
+    exp = torch.exp(scores - scores.amax(-1, keepdim=True))
+    return exp / exp.sum(-1)
 
 
 @wrong("temperature", "Did you subtract the largest logit of all rows?")
@@ -348,6 +383,13 @@ def _(logits, k):
     return probs / probs.sum(-1, keepdim=True)
 
 
+wrong("top_k")(lambda logits, k: logits.masked_fill(~cut(logits, k), -100.0).softmax(-1))  # a limit
+wrong("top_k", "Did you take the k largest over all rows")(
+    lambda logits, k: logits.masked_fill(logits < logits.topk(k).values.min(), -math.inf).softmax(-1)
+)
+wrong("top_k", "Does exp overflow?")(
+    lambda logits, k: (logits.exp() * cut(logits, k)) / (logits.exp() * cut(logits, k)).sum(-1, keepdim=True)
+)
 wrong("top_k", "Did you keep all tokens?")(lambda logits, k: logits.softmax(-1))
 wrong("top_k", "Did you return logits?")(lambda logits, k: logits.masked_fill(~cut(logits, k), -math.inf))
 wrong("top_k", "Did you give all k tokens the same probability?")(lambda logits, k: cut(logits, k) / k)

@@ -313,6 +313,13 @@ wrong("normalise", "Did you glue words", "Did you leave a space")(
     lambda text: re.sub("[^a-z]+", " ", text.lower().replace("\n", ""))
 )
 
+wrong("normalise", "Did you give re.sub a flag as its fourth argument?")(
+    lambda text: re.sub("[^a-z]+", " ", text.lower(), re.IGNORECASE).strip()  # noqa: B034
+)
+wrong("normalise", "Did you write A-z?")(lambda text: re.sub("[^A-z]+", " ", text).lower().strip())
+wrong("normalise", "Did you write A-z?", "Did you leave a space")(lambda text: re.sub("[^A-z]+", " ", text).lower())
+wrong("normalise")(lambda text: re.sub("[^a-z]+", " ", text.casefold()).strip())  # makes two letters of ß
+
 # --- vocabulary, more ---
 
 
@@ -381,6 +388,18 @@ def _(tokens):
     return names, {token: i for i, token in enumerate(names)}
 
 
+@wrong("vocabulary", "int(...) makes whole numbers of them.")
+def _(tokens):
+    names = ["<unk>", *(token for token, _ in Counter(tokens).most_common())]
+    return names, dict(zip(names, torch.arange(len(names)).float().tolist()))
+
+
+@wrong("vocabulary", "Did you sort ties alphabetically?")
+def _(tokens):
+    names = ["<unk>", *(t for _, t in sorted(((n, t) for t, n in Counter(tokens).items()), reverse=True))]
+    return names, {token: i for i, token in enumerate(names)}
+
+
 @wrong("vocabulary", changes("tokens"), "Did you sort alphabetically")
 def _(tokens):
     tokens.sort()
@@ -414,6 +433,58 @@ wrong("sequential_batches")(lambda *args: [X for X, _ in fold(*args)])
 wrong("sequential_batches")(lambda *args: fold(*args)[:10])  # a limit
 wrong("sequential_batches")(lambda *args: [])
 wrong("sequential_batches")(lambda *args: fold(*args)[:-1] + [(X, Y[:, :-1]) for X, Y in fold(*args)[-1:]])
+
+
+wrong("sequential_batches", "Did you swap X and Y?")(lambda *args: [(Y, X) for X, Y in fold(*args)])
+wrong("sequential_batches", "Did you leave out the last minibatch?", "Did you swap X and Y?")(
+    lambda *args: [(Y, X) for X, Y in fold(*args)[:-1]]
+)
+
+
+def long_rows(tokens, batch_size):
+    length = (len(tokens) - 1) // batch_size
+    return tokens[: batch_size * length].reshape(batch_size, length)
+
+
+@wrong("sequential_batches", "Did you stop too early?")
+def _(tokens, batch_size, num_steps):
+    X = long_rows(tokens, batch_size)
+    Y = tokens[1:][: X.numel()].reshape(X.shape)
+    return [(X[:, i : i + num_steps], Y[:, i : i + num_steps]) for i in range(0, X.shape[1] - num_steps, num_steps)]
+
+
+@wrong("sequential_batches", "Did you begin a minibatch at each token?")
+def _(tokens, batch_size, num_steps):
+    X = long_rows(tokens, batch_size)
+    Y = tokens[1:][: X.numel()].reshape(X.shape)
+    return [(X[:, i : i + num_steps], Y[:, i : i + num_steps]) for i in range(X.shape[1] - num_steps + 1)]
+
+
+@wrong("sequential_batches", "Does the last target of a row come from its own beginning")
+def _(tokens, batch_size, num_steps):
+    X = long_rows(tokens, batch_size)
+    pairs = zip(X.split(num_steps, 1), X.roll(-1, 1).split(num_steps, 1))
+    return [(x, y) for x, y in pairs if x.shape[1] == num_steps]
+
+
+@wrong("sequential_batches", "Does row r continue row r of the previous minibatch?")
+def _(tokens, batch_size, num_steps):
+    length = (len(tokens) - 1) // batch_size
+    X, Y = (tokens[i:][: batch_size * length].reshape(length, batch_size).T for i in (0, 1))
+    return [(X[:, i : i + num_steps], Y[:, i : i + num_steps]) for i in range(0, length - num_steps + 1, num_steps)]
+
+
+@wrong("sequential_batches", "Did you fill the same tensors again")
+def _(tokens, batch_size, num_steps):
+    X, Y = torch.zeros(2, batch_size, num_steps, dtype=torch.long)
+    result = []
+    for x, y in fold(tokens, batch_size, num_steps):
+        X[:], Y[:] = x, y
+        result.append((X, Y))
+    return result
+
+
+wrong("sequential_batches")(lambda *args: [(X.to(torch.int8), Y.to(torch.int8)) for X, Y in fold(*args)])
 
 
 @wrong("sequential_batches", changes("tokens"))

@@ -135,6 +135,10 @@ wrong("dependencies", MAJOR)(
     tried(row=lambda model, X, r, t: model(X, model.begin_state(len(X)))[0][r * X.shape[1] + t])
 )
 wrong("dependencies", MAJOR)(tried(row=lambda model, X, r, t: model(X, model.begin_state(len(X)))[0][t]))
+wrong("dependencies")(tried(differ=lambda a, b: not torch.allclose(a, b, atol=0.01)))
+wrong("dependencies")(tried(differ=lambda a, b: bool(a[..., 0] != b[..., 0])))  # the first logit only
+wrong("dependencies", "Did you return numbers?")(lambda *args: tried()(*args).long())
+wrong("dependencies", "Did you return numbers?")(lambda *args: tried()(*args).float())
 wrong("dependencies", "Did you compare all the logits?")(
     tried(row=lambda model, X, r, t: model(X, model.begin_state(len(X)))[0])
 )
@@ -239,6 +243,16 @@ wrong("batch_faults", "Did you look at the first minibatch only?")(lambda batche
 wrong("batch_faults", "Does the state matter here?")(lambda batches: looked(batches, believe=False))
 wrong("batch_faults", "Which token follows the last input")(lambda batches: looked(batches, end=lambda X, Y: X[:, -1]))
 wrong("batch_faults", "Is the next input one more than")(lambda batches: looked(batches, end=lambda X, Y: Y[:, -1] + 1))
+
+
+@wrong("batch_faults", "Is a target one more than its input?")
+def _(batches):
+    pairs = list(batches)
+    found = ["targets"] if any(not torch.equal(Y[:, :-1], X[:, :-1] + 1) for X, Y in pairs) else []
+    ends = [torch.equal(Y[:, -1], later[:, 0]) for (_, Y), (later, _) in itertools.pairwise(pairs)]
+    return found + ["state"] * (batches.carries_state and not all(ends))
+
+
 wrong("batch_faults", "Did you look at one sequence only?")(lambda batches: looked(batches, rows=slice(0, 1)))
 wrong("batch_faults", "Did you forget the targets?")(lambda batches: looked(batches, all_targets=False))
 wrong("batch_faults", "Did you stop at the first fault?")(lambda batches: looked(batches)[:1])

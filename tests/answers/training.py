@@ -489,6 +489,8 @@ wrong("early_stopping", "Did you wait an epoch too long?")(stopper(wait=1))
 wrong("early_stopping", "Did you stop an epoch too soon?")(
     lambda train, measure, params, patience: stopper(wait=-1 if patience > 1 else 0)(train, measure, params, patience)
 )
+wrong("early_stopping")(stopper(better=lambda ppl, best: ppl < best - 0.01))  # any new lowest one counts
+wrong("early_stopping")(stopper(better=lambda ppl, best: round(ppl, 1) < round(best, 1)))
 wrong("early_stopping", "Did you compare with the previous epoch?")(stopper(since="last"))
 wrong("early_stopping", "Did you number the epochs from 0?")(stopper(first=0))
 wrong("early_stopping", "Did you return the last epoch?")(stopper(result=lambda best, epoch, ppl: epoch))
