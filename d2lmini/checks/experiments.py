@@ -6,7 +6,7 @@ import numpy as np
 
 from .judge import Check
 
-ALONG = "Does each minibatch have as many tokens as in the common setting? Then batch_size must change along."
+ALONG = "Does each minibatch have as many tokens as in the common setting? Then batch_size must change, too."
 ROUNDED = "Is batch_size the nearest whole number? round, not // or int."
 VALIDATION = "Did you choose by the test perplexity? Choose on the validation half, report on the test half."
 
@@ -127,7 +127,7 @@ report = Check(
         VALIDATION: {"choose": "test_ppl"},
         "Did you report the validation perplexity? It was used to choose.": {"report": "validation_ppl"},
         "Did you choose the single best run? A lucky seed isn't a better setting: compare means.": {"single": True},
-        "Did you report one run only? Mean and range are those of all seeds of the setting.": {"alone": True},
+        "Did you report one run only? Report the mean and the range over all seeds of the setting.": {"alone": True},
         "Did you report the runs of all settings? Report those of the chosen one.": {"of_all": True},
         "Did you add up instead of averaging? Settings can have different numbers of seeds.": {"average": sum},
         "Did you compare medians? Compare the means over the seeds.": {"average": statistics.median},
@@ -213,7 +213,7 @@ confounders = Check(
     ],
     confounded,
     {
-        "Did you list what all arms have in the same way? Three seeds in every arm are no confounder.": everything,
+        "Did you list what is the same in all arms? Three seeds in every arm aren't a confounder.": everything,
         "Is overlap enough to be fair? Every arm must have the same values.": [pooled, beyond_the_first],
         "Did you compare only the first two arms? A third may differ.": {"which": lambda arms: arms[:2]},
         "Did you compare only the first and the last arm? One between them may differ.": {
@@ -222,7 +222,7 @@ confounders = Check(
         "Did you list the setting itself? It's meant to change.": {"include": True},
         "Are the names in alphabetical order? sorted(...) does it.": {"order": list},
         "Did you leave out the seed? An arm with other seeds is confounded, too.": {"ignore": ("seed",)},
-        "Did you compare one run of each arm? Look at all of its runs.": {"balanced": lambda values: values[0]},
+        "Did you compare one run of each arm? Look at all runs of each arm.": {"balanced": lambda values: values[0]},
         "Did you compare how often a value occurs? One arm may have more seeds than another.": {"balanced": sorted},
     },
 )  # fmt: skip

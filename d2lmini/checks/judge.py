@@ -2,7 +2,7 @@
 
 A check knows a right function (the reference) and a model: the same computation with options, each of which is
 a place to go wrong. If the learner's results equal those of the model with one mistake, or with two, the verdict
-names them. How results are read and compared is in reading.py; what a function does beside returning, in watching.py;
+names them. How results are read and compared is in reading.py; what a function does besides returning, in watching.py;
 the words of a verdict, in wording.py.
 """
 
@@ -99,7 +99,7 @@ class Check:
             if is_stub(outcomes[i].error):
                 return self.says("…", "not tried yet")
             if outcomes[i].parts and all(isinstance(value, Unread) for value in outcomes[i].parts.values()):
-                break  # something of another kind will not become right with other inputs
+                break  # something of another kind won't become right with other inputs
         wrong = min((self.wrong(outcomes, k) for k in range(len(self.references))), key=len)
         if not wrong and len(outcomes) < len(cases):
             raise ValueError(f"the check of {self.name} can't read its own reference")

@@ -67,7 +67,7 @@ probe_accuracy = Check(
         "Did you forget the column of ones? Without it, the probe has no bias.": {"bias": 0},
         "Did you fit the ids themselves? Answer 2 isn't twice answer 1: fit one-hot vectors.": {"wanted": "ids"},
         "Did you return the share of wrong answers? The accuracy is the share of right ones.": {"result": "wrong"},
-        "Did you return how many answers are right? Divide by how many there are.": {"result": "count"},
+        "Did you return how many answers are right? Divide by the number of answers.": {"result": "count"},
         "Did you return percent? The accuracy is between 0 and 1.": {"result": "percent"},
         "Did you answer with the most frequent answer everywhere? Fit the features.": lambda features, answers: float(
             (answers[len(answers) // 2 :] == answers[: len(answers) // 2].mode().values).double().mean()
@@ -213,7 +213,7 @@ merge_pair = Check(
     ],
     merged,
     {
-        "Did you go on one token after a merge? Go on two, behind the pair.": {"skip": 1},
+        "Did you go on by one token after a merge? Go on by two, behind the pair.": {"skip": 1},
         "Did you merge only the first occurrence?": {"most": 1},
         "Did you lose the last token? It may have no partner.": {"end": 1},
         "Did you go from right to left? Of three equal tokens, the first two are merged.": {"backwards": True},
@@ -223,7 +223,7 @@ merge_pair = Check(
         },
         "Did you compare only the first token of the pair?": {"match": lambda here, pair: here[0] == pair[0]},
         "Did you compare only the second token of the pair?": {"match": lambda here, pair: here[1] == pair[1]},
-        "Did you keep only one token of the pair? The merged token is both of them joined.": [
+        "Did you keep only one token of the pair? The merged token is the two joined.": [
             {"joined": lambda pair: pair[0]},
             {"joined": lambda pair: pair[1]},
         ],

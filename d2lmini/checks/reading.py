@@ -1,4 +1,4 @@
-"""What a function returned, as plain values that can be compared: nothing here raises for an odd object's sake."""
+"""What a function returned, as plain values that can be compared: nothing here raises because an object is odd."""
 
 import math
 from collections.abc import Iterable
@@ -156,7 +156,7 @@ def plain_items(part, expected, got, flaws, any_float):
 
 
 def items_of(got, n):
-    """The items of a list, a tuple, ..., or the first of too many; None for what is no sequence of results."""
+    """The items of a list, a tuple, ..., or the first of too many; None for what isn't a sequence of results."""
     if isinstance(got, (str, bytes, dict, set, frozenset, torch.Tensor, np.ndarray, type)) or not isinstance(
         got, Iterable
     ):
@@ -169,7 +169,7 @@ def plain_dict(got, n):
 
 
 def simple(value):
-    """A plain string or number for what stands in a list or a dict."""
+    """A plain string or number for what is in a list or a dict."""
     if isinstance(value, str):
         return str.__str__(value)
     number = plain_number(value)
@@ -177,7 +177,7 @@ def simple(value):
 
 
 def is_float(value):
-    """Whether a number, or what a tensor or an array holds, is no whole number by its type."""
+    """Whether a number, or what a tensor or an array holds, isn't a whole number by its type."""
     if isinstance(value, torch.Tensor):
         return value.is_floating_point()
     return isinstance(value, (float, np.floating)) or (isinstance(value, np.ndarray) and value.dtype.kind == "f")

@@ -44,11 +44,11 @@ DIAGNOSES = {
     7: ("explosion", ("clip", "slower"), "how long is its longest update, and what would have limited it?"),
     8: ("graph", ("detach",), "the curves are fine. What else grows from minibatch to minibatch?"),
 }
-OTHER_REMEDY = "Where the cause is right and the remedy isn't: which remedy changes just that cause?"
+OTHER_REMEDY = "Where the cause is right and the remedy isn't, look for the remedy that removes just that cause."
 
 
 def observe_diagnoses(function, runs):
-    """How many causes and remedies are right, and for which runs they aren't; never what would be right."""
+    """How many causes and remedies are right, and which runs are diagnosed wrongly; never the right answer."""
     found, causes, remedies = {}, 0, 0
     for run in runs:
         answer = function(run)
@@ -279,7 +279,7 @@ batch_faults = Check(
         },
         "Did you look at one sequence only?": [{"only": slice(0, 1)}, {"only": slice(-1, None)}],
         "Is one wrong token enough? All of them must be equal.": {"equal": nearly},
-        "Did you stop at the first fault? Both may be there.": {"both": False},
+        "Did you stop at the first fault? There may be two.": {"both": False},
         "Did you forget the targets? Within a sequence, Y[:, :-1] is X[:, 1:].": {"check_targets": False},
         "Did you always return an empty list?": lambda batches: [],
     },

@@ -1,4 +1,4 @@
-"""What a function does beside returning: to its arguments, to gradients, to memory, to settings."""
+"""What a function does besides returning a result: to its arguments, to gradients, to memory, to settings."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from .reading import Flaw, Parts
 
-NO_GRADIENT = "Did you detach something, use no_grad, or take the way through NumPy?"
+NO_GRADIENT = "Did you detach something, use no_grad, or go through NumPy?"
 SHARED = "Return a copy (.clone()): whoever changes the result would change the argument, too."
 
 
@@ -118,7 +118,7 @@ def replaced(value, tensors):
 
 @contextmanager
 def as_it_was():
-    """Whatever happens inside, the caller's random numbers and settings are afterwards as they were."""
+    """Whatever happens inside, the caller's random numbers and settings are the same afterwards."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     dtype, device, grad = torch.get_default_dtype(), torch.empty(0).device, torch.is_grad_enabled()
     try:

@@ -234,7 +234,7 @@ def all_that_change(runs, name):
     return sorted(other for other in runs[0] if other != name and len({run[other] for run in runs}) > 1)
 
 
-wrong("confounders", "Did you list what all arms have in the same way?")(all_that_change)
+wrong("confounders", "Did you list what is the same in all arms?")(all_that_change)
 wrong("confounders", "Did you compare only the first two arms?")(lambda runs, name: differing(runs, name, first=2))
 wrong("confounders", "Did you list the setting itself?")(lambda runs, name: sorted([name, *differing(runs, name)]))
 wrong("confounders", "Are the names in alphabetical order?")(lambda runs, name: differing(runs, name, order=list))

@@ -361,7 +361,7 @@ def _(tokens, pair):
         i += 1 + merge
 
 
-@wrong("merge_pair", "Did you go on one token after a merge?")
+@wrong("merge_pair", "Did you go on by one token after a merge?")
 def _(tokens, pair):
     result = []
     for i in range(len(tokens)):
