@@ -11,7 +11,7 @@ from .watching import with_gradients
 
 STATE_IGNORED = "Did you ignore the incoming state?"
 NOT_CARRIED = "Did you forget to carry the state from step to step?"
-OLD_STATE = "Did you return the old state? The new one is the H of the last step."
+OLD_STATE = "Did you return the old state? The new state is the H of the last step."
 CUT_OFF = "Did you detach the state inside the loop? The gradient must reach back through all steps."
 OVERWRITTEN = "Did you overwrite one H in each step (H[:] = ...) after keeping it? Make a new tensor in each step."
 
@@ -181,6 +181,11 @@ def final(X, params, *, turn=lambda X: X.T, read="last", **mistake):
     return unrolled(hot(turned, len(params[0])), (H,), params, read=read, **mistake)[0]
 
 
+def batch_first(X, params, read):
+    """Sequences in place of steps, and a state for len(X) sequences: it fits only if there is 1 sequence or 1 step."""
+    return unrolled(hot(X, len(params[0])), (torch.zeros(len(X), len(params[1])),), params, read=read)[0]
+
+
 def reference_final_logits(X, params):
     inputs = hot(X.T, len(params[0]))
     return reference_rnn(inputs, (torch.zeros(len(X), len(params[1])),), params)[0][-len(X) :]
@@ -200,8 +205,13 @@ final_logits = Check(
     ],
     final,
     {
-        AXES: [{"turn": lambda X: X}, lambda X, params: final(X, params, turn=lambda X: X, read="all")[-len(X) :]],
-        "Did you return the logits of all steps? Only the last step's are wanted.": [
+        AXES: [
+            {"turn": lambda X: X},
+            lambda X, params: final(X, params, turn=lambda X: X, read="all")[-len(X) :],
+            lambda X, params: batch_first(X, params, "last"),
+            lambda X, params: batch_first(X, params, "all")[-len(X) :],
+        ],
+        "Did you return the logits of all steps? Return only the last step's.": [
             {"read": "all"},
             {"read": "all", "order": "stacked"},
             {"read": "all", "order": "batch"},
@@ -210,7 +220,7 @@ final_logits = Check(
             {"read": "last row"},
             lambda X, params: final(X, params)[-1],
         ],
-        "Did you take the last rows of batch-major logits? There, each text has its steps together.": (
+        "Did you take the last rows of batch-major logits? In those, the steps of a sequence are together.": (
             lambda X, params: final(X, params, read="all", order="batch")[-len(X) :]
         ),
         "Did you return the logits of the first step?": {"read": "first"},

@@ -15,7 +15,7 @@ def from_scratch(function, ids, vocab_size):
     with Calls() as calls:
         found = Parts({"result": function(ids, vocab_size)})
     if F.one_hot in calls.functions:
-        found["way"] = Flaw("it calls F.one_hot", "Make it from what the notebook has shown: no F.one_hot here.")
+        found["way"] = Flaw("it calls F.one_hot", "Make the vectors yourself, from what the notebook has shown.")
     return found
 
 
@@ -44,12 +44,12 @@ one_hot = Check(
     {
         "Did you put the new axis first? It is the last one.": {"axis": 0},
         AXES: {"transpose": True},
-        "Is the one a place off? Id 0 has its one in column 0.": [{"shift": 1}, {"shift": -1}],
+        "Is the 1 off by one place? Id 0 has its 1 in column 0.": [{"shift": 1}, {"shift": -1}],
         "Did you lose the shape of ids?": {"flat": True},
         "Did you take the number of columns from the largest id, instead of vocab_size?": {"columns": "largest"},
         "Did you write 28 for the number of columns? Use vocab_size.": {"columns": 28},
         "Did you swap zeros and ones?": {"values": lambda V, ids: 1 - V},
-        "Did you write the id itself, instead of a one?": {"values": lambda V, ids: V * ids[..., None]},
+        "Did you write the id itself, instead of a 1?": {"values": lambda V, ids: V * ids[..., None]},
         "Did you fill all columns up to the id? Only one of them is 1.": {
             "values": lambda V, ids: V.flip(-1).cumsum(-1).flip(-1)
         },
@@ -90,7 +90,7 @@ time_major = Check(
         ],
         "Did you flatten the two axes of X into one?": {"flat": True},
         "Did you read the text backwards?": {"turned": lambda X: X.flip(1).T},
-        "Is the one a place off? Id 0 has its one in column 0.": [{"shift": 1}, {"shift": -1}],
+        "Is the 1 off by one place? Id 0 has its 1 in column 0.": [{"shift": 1}, {"shift": -1}],
         "Did you write 28 for the number of columns? Use vocab_size.": {"columns": 28},
     },
 )
@@ -147,7 +147,7 @@ lookup = Check(
             lambda ids, W_xh: W_xh[:, ids].movedim(0, -1),
         ],
         AXES: {"transpose": True},
-        "Is the row one off?": [{"shift": -1}, {"shift": 1}],
+        "Is the row off by one?": [{"shift": -1}, {"shift": 1}],
         "Did you lose the shape of ids?": {"flat": True},
 
     },

@@ -102,12 +102,14 @@ get_params = Check(
     about={
         **{f"shape of {name}": "Did you swap rows and columns? X has vocab_size columns, H has num_hiddens."
            for name in NAMES},
+        **{f"shape of {name}": "Is the bias a vector? b_h has shape (num_hiddens,), b_q has shape (vocab_size,)."
+           for name in ("b_h", "b_q")},
         **{f"largest value of {name}": BIASES for name in NAMES},
         **{f"mean of {name} in standard deviations": "Is the mean 0? That of randn is." for name in NAMES},
         **{f"standard deviation of {name}": STD for name in NAMES},
         "distribution": "Did you draw from another distribution? randn is the normal one.",
         "weights": "Did you fill a matrix with one number? Draw each entry.",
-        "matrices": "Did you draw the matrices from the same random numbers? Each has its own.",
+        "matrices": "Did you draw the matrices from the same random numbers? Draw each matrix anew.",
     },
     rtol=0.3,
     atol=0.002,
@@ -146,7 +148,7 @@ num_params = Check(
         "Did you forget the output layer, W_hq and b_q?": {"W_hq": 0, "b_q": 0},
         "Did you forget b_h?": {"b_h": 0},
         "Did you forget b_q?": {"b_q": 0},
-        "Did you count b_h twice? nn.RNN has two of them, this network one.": {"b_h": 2},
+        "Did you count b_h twice? nn.RNN has two such biases, this network has one.": {"b_h": 2},
         "Did you swap the lengths of the biases? b_h has num_hiddens numbers, b_q vocab_size.": [
             lambda n, h: count(n, h, b_h=0, b_q=2),
             lambda n, h: count(n, h, b_h=2, b_q=0),
@@ -210,8 +212,8 @@ spectral_radius = Check(
         "Did you choose by the real part? Take abs() first, then the largest.": lambda W: abs(
             max(torch.linalg.eigvals(W).tolist(), key=lambda value: value.real)
         ),
-        "Did you return all eigenvalues? One number is wanted, the largest.": {"choose": lambda values: values},
-        "Did you average over the eigenvalues? The largest one counts.": {"choose": torch.mean},
+        "Did you return all eigenvalues? Return one number, the largest.": {"choose": lambda values: values},
+        "Did you average over the eigenvalues? Take the largest.": {"choose": torch.mean},
         "Did you take the trace or the determinant?": [
             lambda W: float(W.trace()),
             lambda W: float(W.trace().abs()),

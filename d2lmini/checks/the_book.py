@@ -59,7 +59,7 @@ normalise = Check(
             {"case": lambda text: re.sub("[^a-z]+", " ", text.lower()).upper(), "keep": "A-Z"},
             {"case": str.upper, "keep": "A-Z"},
         ],
-        "Did you put a space for every removed character, instead of one for a run of them?": {"runs": False},
+        "Did you put a space for every removed character? A whole run of them becomes one space.": {"runs": False},
         "Did you leave a space at the start or at the end?": {"strip": False},
         "Did you keep letters outside a to z?": [
             {"keep": "a-zà-öø-ÿ"},
@@ -120,12 +120,12 @@ vocabulary = Check(
         "Did you reverse the order of ties? They stay in order of first appearance.": {
             "order": lambda tokens: by_count(tokens, lambda token, count: count)[::-1]
         },
-        "Are the ids in token_to_idx one off? idx_to_token[token_to_idx[token]] must be token.": [
+        "Are the ids in token_to_idx off by one? idx_to_token[token_to_idx[token]] must be token.": [
             {"first_id": 1},
             {"first_id": -1},
         ],
         "Did you swap keys and values of token_to_idx? Its keys are the tokens.": {"inverse": True},
-        "Did you give a token that occurs twice two ids?": {"order": list},
+        "Did you give a token two ids because it occurs twice?": {"order": list},
     },
     parts=("idx_to_token", "token_to_idx"),
 )
@@ -189,12 +189,12 @@ sequential_batches = Check(
         "Did you shift the targets by two tokens, instead of one?": {"target": 2},
         "Did you take the targets one token too early? Y is the text one token later.": {"target": -1},
         "Did you add 1 to the ids? Y holds the tokens that come next in the text.": {"shift": lambda X: X + 1},
-        "Did you shift inside each minibatch? The last target of a row is in the next one.": [
+        "Did you shift inside each minibatch? The last target of a sequence is in the next minibatch.": [
             {"shift": lambda X: X.roll(-1, 1)},
             {"shift": lambda X: X.roll(-1)},
             {"shift": lambda X: torch.cat([X[:, 1:], X[:, :1] * 0], dim=1)},
         ],
-        "Does row r continue row r of the previous minibatch? Cut the text into batch_size long rows first.": [
+        "Does row r continue row r of the previous minibatch? First fold the text into batch_size rows.": [
             {"order": "neighbours"},
             {"order": "neighbours", "rounded": True},
             {"order": "columns"},
@@ -214,7 +214,7 @@ sequential_batches = Check(
             "spare": 0
         },
         "Did you leave out one token too many? Only the last token has no successor.": {"spare": 2},
-        "Is a text too short for one minibatch? Then there is none.": lambda tokens, batch_size, num_steps: (
+        "Is the text too short for a minibatch? Then return an empty list.": lambda tokens, batch_size, num_steps: (
             list(cut(tokens, batch_size, num_steps)) or [(tokens[:0].reshape(batch_size, 0),) * 2]
         ),
         "Did you leave out the last minibatch?": {"left_out": 1},

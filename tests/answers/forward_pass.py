@@ -197,7 +197,7 @@ def _(inputs, state, params):
     return torch.cat(states) @ params[3], (states[-1],)
 
 
-@wrong("rnn", "Did you return the old state? The new one is the H of the last step.")
+@wrong("rnn", "Did you return the old state? The new state is the H of the last step.")
 def _(inputs, state, params):
     return logits(torch.cat(network(inputs, state, params)), params), state
 
@@ -244,7 +244,21 @@ wrong("final_logits", "Did you swap the time and batch axes?")(
 )
 
 
-wrong("final_logits", "Did you return the logits of all steps? Only the last step's are wanted.")(
+@wrong("final_logits", "Did you swap the time and batch axes?")
+def _(X, params):
+    state = d2lmini.init_rnn_state(len(X), len(params[1]))
+    return d2lmini.rnn(d2lmini.one_hot(X, len(params[0])), state, params)[0][-len(X) :]
+
+
+@wrong("final_logits", "Did you swap the time and batch axes?")
+def _(X, params):
+    H = torch.zeros(len(X), len(params[1]))
+    for x in X:
+        H = step(torch.eye(len(params[0]))[x], H, params)
+    return logits(H, params)
+
+
+wrong("final_logits", "Did you return the logits of all steps? Return only the last step's.")(
     lambda X, params: logits(torch.cat(states_of(X, params)), params)
 )
 

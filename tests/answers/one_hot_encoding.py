@@ -40,7 +40,7 @@ def _(ids, vocab_size):
     return result.transpose(0, 1) if ids.dim() == 2 else result
 
 
-@wrong("one_hot", "Is the one a place off? Id 0 has its one in column 0.")
+@wrong("one_hot", "Is the 1 off by one place? Id 0 has its 1 in column 0.")
 def _(ids, vocab_size):
     return torch.eye(vocab_size)[ids - 1]
 
@@ -65,7 +65,7 @@ def _(ids, vocab_size):
 @wrong(
     "one_hot",
     "Did you return integers? .float() makes them numbers that weights can multiply.",
-    "Make it from what the notebook has shown: no F.one_hot here.",
+    "Make the vectors yourself, from what the notebook has shown.",
 )
 def _(ids, vocab_size):
     return F.one_hot(ids, vocab_size)
@@ -158,7 +158,7 @@ def _(ids, W_xh):
     return F.embedding(ids, W_xh).transpose(0, 1) if ids.dim() == 2 else F.embedding(ids, W_xh)
 
 
-@wrong("lookup", "Is the row one off?")
+@wrong("lookup", "Is the row off by one?")
 def _(ids, W_xh):
     return W_xh[ids - 1]
 
@@ -182,7 +182,7 @@ def _(ids, W_xh):
 
 right("one_hot")(lambda ids, n: torch.stack([(ids == i).float() for i in range(n)], dim=-1))
 right("one_hot")(lambda ids, n: torch.eye(n).index_select(0, ids.reshape(-1)).reshape(*ids.shape, n))
-wrong("one_hot", "Make it from what the notebook has shown")(lambda ids, n: F.one_hot(ids, n).float())
+wrong("one_hot", "Make the vectors yourself")(lambda ids, n: F.one_hot(ids, n).float())
 wrong("one_hot", "Did you write 28")(lambda ids, n: torch.eye(28)[ids])
 wrong("one_hot", "Did you leave PyTorch's usual float32?")(lambda ids, n: torch.eye(n, dtype=torch.float64)[ids])
 wrong("one_hot", "Did you leave PyTorch's usual float32?")(lambda ids, n: torch.eye(n)[ids].bfloat16())
@@ -197,7 +197,7 @@ wrong("one_hot", "Did you write the id itself", "Did you take the number of colu
 wrong("one_hot", "Did you put the new axis first?", "Did you swap zeros and ones?")(
     lambda ids, n: torch.stack([(ids != i).float() for i in range(n)])
 )
-wrong("one_hot", "Did you lose the shape of ids?", "Is the one a place off?")(
+wrong("one_hot", "Did you lose the shape of ids?", "Is the 1 off by one place?")(
     lambda ids, n: torch.eye(n)[ids.flatten() - 1]
 )
 wrong("one_hot", "Did you lose the shape of ids?", "Did you return integers?")(
@@ -218,18 +218,18 @@ def _(ids, n):
 # --- time_major, more ---
 
 right("time_major")(lambda X, n: torch.zeros(*X.T.shape, n).scatter_(2, X.T[:, :, None], 1.0))
-wrong("time_major", "Is the one a place off?")(lambda X, n: torch.eye(n)[X.T - 1])
+wrong("time_major", "Is the 1 off by one place?")(lambda X, n: torch.eye(n)[X.T - 1])
 wrong("time_major", "Did you write 28")(lambda X, n: torch.eye(28)[X.T])
 wrong("time_major", "Did you read the text backwards?")(lambda X, n: torch.eye(n)[X.flip(1).T])
 wrong("time_major", "Use reshape")(lambda X, n: torch.eye(n)[X.T.view(-1)].view(*X.T.shape, n))
 wrong("time_major")(lambda X, n: torch.eye(n)[X[:, :35].T])  # a limit
 wrong("time_major", "Did you leave PyTorch's usual float32?")(lambda X, n: torch.eye(n, dtype=torch.double)[X.T])
 wrong("time_major", "Did you swap the time and batch axes?", "Did you return integers?")(lambda X, n: F.one_hot(X, n))
-wrong("time_major", "Did you swap the time and batch axes?", "Is the one a place off?")(
+wrong("time_major", "Did you swap the time and batch axes?", "Is the 1 off by one place?")(
     lambda X, n: torch.eye(n)[X - 1]
 )
 wrong("time_major", "Did you swap the time", "Did you flatten")(lambda X, n: torch.eye(n)[X.reshape(-1)])
-wrong("time_major", "Is the one a place off?", "Is the vocabulary axis the last one?")(
+wrong("time_major", "Is the 1 off by one place?", "Is the vocabulary axis the last one?")(
     lambda X, n: torch.eye(n)[X.T - 1].permute(2, 0, 1)
 )
 wrong("time_major", "Did you read the text backwards?", "Did you write 28")(lambda X, n: torch.eye(28)[X.flip(1).T])
@@ -247,9 +247,9 @@ wrong("lookup", "Did you multiply with one-hot vectors?")(
     lambda ids, W_xh: ((ids[..., None] == torch.arange(len(W_xh)))[..., None] * W_xh).sum(-2)
 )
 wrong("lookup")(lambda ids, W_xh: W_xh[ids % 256])  # a limit
-wrong("lookup", "Did you lose the shape of ids?", "Is the row one off?")(lambda ids, W_xh: W_xh[ids.flatten() - 1])
+wrong("lookup", "Did you lose the shape of ids?", "Is the row off by one?")(lambda ids, W_xh: W_xh[ids.flatten() - 1])
 wrong("lookup", "Did you lose the shape", "Did you detach something")(lambda ids, W_xh: W_xh.data[ids.flatten()])
-wrong("lookup", "Did you swap the time and batch axes?", "Is the row one off?")(
+wrong("lookup", "Did you swap the time and batch axes?", "Is the row off by one?")(
     lambda ids, W_xh: W_xh[(ids.T if ids.dim() == 2 else ids) - 1]
 )
 wrong("lookup", "Did you multiply with one-hot vectors?")(  # without a product

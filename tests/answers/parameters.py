@@ -88,7 +88,7 @@ def _(vocab_size, num_hiddens):
     return [W_xh.detach().T.requires_grad_(), W_hh, b_h, W_hq.detach().T.requires_grad_(), b_q]
 
 
-@wrong("get_params", "Did you draw the matrices from the same random numbers? Each has its own.")
+@wrong("get_params", "Did you draw the matrices from the same random numbers? Draw each matrix anew.")
 def _(vocab_size, num_hiddens):
     def draw(*shape):
         return torch.randn(*shape, generator=torch.Generator().manual_seed(0)) * 0.01
@@ -129,7 +129,7 @@ wrong("num_params", "Did you forget b_q?")(lambda n, h: n * h + h * h + h + h * 
 
 wrong(
     "num_params",
-    "Did you count b_h twice? nn.RNN has two of them, this network one.",
+    "Did you count b_h twice? nn.RNN has two such biases, this network has one.",
     "Multiply and add the two sizes only.",
 )(lambda n, h: sum(p.numel() for layer in (nn.RNN(n, h), nn.Linear(h, n)) for p in layer.parameters()))
 
@@ -177,7 +177,7 @@ wrong("spectral_radius", "Did you take the Frobenius norm, the root of the sum o
 )
 
 
-wrong("spectral_radius", "Did you return all eigenvalues? One number is wanted, the largest.")(
+wrong("spectral_radius", "Did you return all eigenvalues? Return one number, the largest.")(
     lambda W: torch.linalg.eigvals(W).abs()
 )
 
@@ -208,7 +208,7 @@ wrong("get_params", "Did you write fixed numbers?")(lambda n, h: small(28, 512))
 wrong("get_params", "Did you fill a matrix with one number?")(params_from(lambda *s: torch.full(s, 0.01)))
 wrong("get_params", "Did you use torch.rand")(params_from(lambda *s: (torch.rand(*s) - 0.5) * 0.0346))
 wrong("get_params", "Is the standard deviation 0.01?")(params_from(lambda *s: torch.randn(*s) * 0.03))
-wrong("get_params", "Did you swap rows and columns?")(
+wrong("get_params", "Is the bias a vector?")(
     lambda n, h: [torch.zeros(1, h).requires_grad_() if p.dim() == 1 and len(p) == h else p for p in small(n, h)]
 )
 wrong("get_params", "Did you fill a matrix with one number?")(params_from(torch.zeros))

@@ -73,7 +73,7 @@ def _(text):
 
 @wrong(
     "normalise",
-    "Did you put a space for every removed character, instead of one for a run of them?",
+    "Did you put a space for every removed character? A whole run of them becomes one space.",
     "Did you leave a space at the start or at the end?",
 )
 def _(text):
@@ -159,7 +159,7 @@ def _(tokens):
     return vocabulary(tokens, lambda token, counts: (-counts[token], token))
 
 
-@wrong("vocabulary", "Are the ids in token_to_idx one off? idx_to_token[token_to_idx[token]] must be token.")
+@wrong("vocabulary", "Are the ids in token_to_idx off by one? idx_to_token[token_to_idx[token]] must be token.")
 def _(tokens):
     idx_to_token = ["<unk>"] + [token for token, _ in Counter(tokens).most_common()]
     return idx_to_token, {token: idx + 1 for idx, token in enumerate(idx_to_token)}
@@ -171,7 +171,7 @@ def _(tokens):
     return idx_to_token, {idx: token for token, idx in token_to_idx.items()}
 
 
-@wrong("vocabulary", "Did you give a token that occurs twice two ids?")
+@wrong("vocabulary", "Did you give a token two ids because it occurs twice?")
 def _(tokens):
     idx_to_token = ["<unk>", *tokens]
     return idx_to_token, {token: idx for idx, token in enumerate(idx_to_token)}
@@ -218,7 +218,7 @@ def _(tokens, batch_size, num_steps):
 
 
 @wrong("sequential_batches", "Does row r continue row r of the previous minibatch? "
-       "Cut the text into batch_size long rows first.")  # fmt: skip
+       "First fold the text into batch_size rows.")  # fmt: skip
 def _(tokens, batch_size, num_steps):
     size = batch_size * num_steps
     result = []
@@ -363,7 +363,7 @@ def _(tokens):
     return names, {token: i for i, token in enumerate(names)}
 
 
-@wrong("vocabulary", "Did you sort ties alphabetically?", "Are the ids in token_to_idx one off?")
+@wrong("vocabulary", "Did you sort ties alphabetically?", "Are the ids in token_to_idx off by one?")
 def _(tokens):
     names, token_to_idx = vocabulary(tokens, lambda token, counts: (-counts[token], token))
     return names, {token: idx + 1 for token, idx in token_to_idx.items()}

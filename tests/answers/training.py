@@ -239,7 +239,7 @@ wrong("train_step", "Does the step go uphill? The sign of the update is minus.")
 wrong("train_step", "Did you ignore the incoming state?")(training_step(start=torch.zeros_like))
 
 
-wrong("train_step", "Did you return the old state? The new one is the H of the last step.")(
+wrong("train_step", "Did you return the old state? The new state is the H of the last step.")(
     training_step(new=lambda H, old: (old,))
 )
 
