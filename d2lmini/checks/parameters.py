@@ -105,7 +105,7 @@ get_params = Check(
         **{f"shape of {name}": "Is the bias a vector? b_h has shape (num_hiddens,), b_q has shape (vocab_size,)."
            for name in ("b_h", "b_q")},
         **{f"largest value of {name}": BIASES for name in NAMES},
-        **{f"mean of {name} in standard deviations": "Is the mean 0? That of randn is." for name in NAMES},
+        **{f"mean of {name} in standard deviations": "Is the mean 0? randn has the mean 0." for name in NAMES},
         **{f"standard deviation of {name}": STD for name in NAMES},
         "distribution": "Did you draw from another distribution? randn is the normal one.",
         "weights": "Did you fill a matrix with one number? Draw each entry.",
