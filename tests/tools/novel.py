@@ -7,7 +7,7 @@ PART is
     ladder            about 9 minutes on one core for each seed; runs that are stored already aren't repeated
     long-0 .. long-2  one network each, about 20 minutes on one core, left in d2lmini-output/; two at a time take
                       30 minutes on two cores for all three
-    report            what the three networks reach, alone and together, and pages of the first; two minutes
+    report            what the three networks reach, alone and together, and pages of the first; three minutes
 
 The book is downloaded unless FILE is given.
 
@@ -39,8 +39,8 @@ from d2lmini import (
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "data/runs/novel.json"
 WEIGHTS = Path("d2lmini-output")
-CELLS = ("imports", "updater", "dropout-lstm", "train-network", "new-network", "token-probs", "mixture",
-         "generating", "copies-tools", "rivals")  # fmt: skip
+CELLS = ("imports", "updater", "dropout-lstm", "train-network", "new-network", "token-probs", "product",
+         "report-tools", "generating", "copies-tools", "rivals")  # fmt: skip
 EXERCISES = ("lr_schedule", "mixture", "top_p")
 
 
@@ -76,7 +76,7 @@ RUNGS = {
     "smaller": ("LSTM", (256, *DROPOUT), "AdamW with schedule", 16),
 }
 LONG = {"units_and_dropout": (512, 0.45, 0.35, 0.05), "num_epochs": 50, "batch_size": 16}
-ORDER = 7  # of Kneser-Ney in the mixtures
+ORDERS = (5, 7, 9, 11, 13)  # of Kneser-Ney; the best one in a product with the networks is chosen
 PREFIX, PAGE = "the time traveller ", 1000  # characters
 
 
@@ -193,13 +193,23 @@ def train_long(seed, tokens, validation, test, vocab):
 def report(tokens, validation, test, vocab):
     """The table of the notebook for each network and for all three: a temperature, the counts, the mixture."""
     networks = [load_model(WEIGHTS / f"novel-long-{seed}.safetensors")[0] for seed in SEEDS]
-    counts = KneserNey(tokens, len(vocab), order=ORDER)
     groups = {"network 0": networks[:1], "network 1": networks[1:2], "network 2": networks[2:], "together": networks}
+    tables = {order: KneserNey(tokens, len(vocab), order) for order in ORDERS}
+    products = {order: best_product(networks, counts, validation) for order, counts in tables.items()}
+    save("orders", rounded(products, 4))
+    counts = tables[min(products, key=products.get)]
     save("report", {
         name: rounded(nb["report"](group, counts, validation, test), 4) for name, group in groups.items()
     })  # fmt: skip
     first, _ = load_model(WEIGHTS / "novel-first-0.safetensors")
     generate_pages({"after epoch 1, temperature 1": first}, networks[0], tokens, validation, test, vocab)
+
+
+def best_product(networks, counts, ids):
+    """Perplexity of the best product of networks and counts."""
+    network, counted = nb["mean_probs"](networks, ids), nb["count_probs"](counts, ids)
+    products = (nb["product"](network, counted, weight) for weight in nb["WEIGHTS"])
+    return min(nb["ppl_of"](nb["at_targets"](probs, ids)) for probs in products)
 
 
 def generate_pages(first, network, tokens, validation, test, vocab):
