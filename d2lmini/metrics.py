@@ -25,10 +25,10 @@ def perplexity(total_nll, num_tokens):
 def evaluate(model, tokens, batch_size=1, num_steps=256):
     """Perplexity of a text under a model: how many equally likely choices each next token amounts to.
 
-    tokens: 1-D tensor of ids. The text is cut into `batch_size` sequences, each read from a zero state without
-    forgetting; with 1, the default, every token but the first is predicted from all that precede it.
-    More sequences are faster, and each adds one cold start. `num_steps` tokens are read per call of the model:
-    it bounds the memory and doesn't change the result. The model only reads: dropout is off meanwhile.
+    tokens: 1-D tensor of ids. The text is cut into `batch_size` sequences. Each begins with a zero state and keeps
+    its state to the end; with 1 sequence, the default, every token but the first is predicted from all tokens before
+    it. More sequences are faster, and each adds a cold start. `num_steps` tokens are read per call of the model,
+    which bounds the memory and doesn't change the result. The model only reads: dropout is off meanwhile.
 
     Raises ValueError if the text isn't 1-D, has fewer than 2 tokens for a sequence, or ids that the model doesn't
     know; TypeError if the ids aren't integers.

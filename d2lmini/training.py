@@ -34,10 +34,10 @@ class TrainingDiverged(ArithmeticError):
 def clip_gradients(params, theta):
     """Scale all gradients together so that their joint norm is at most `theta`; their direction stays.
 
-    Works in place on the gradients of `params` (those that have one) and returns the norm before clipping, a tensor of
-    no dimension: it stays on the device, because asking for it would wait for all work so far. Whatever number type
-    the gradients have, the norm is added up in single precision at least. Idea: Pascanu, Mikolov and Bengio,
-    On the difficulty of training recurrent neural networks (2013).
+    Works in place on the gradients of `params` (those that have one) and returns the norm before clipping, a tensor
+    without dimensions. It stays on the device, because reading its value would wait for all work so far. Whatever
+    number type the gradients have, the norm is added up in single precision at least. Idea: Pascanu, Mikolov and
+    Bengio, On the difficulty of training recurrent neural networks (2013).
     Raises ValueError if `theta` isn't above 0.
     """
     if not theta > 0:
@@ -77,8 +77,8 @@ def minibatch_loss(model, X, Y, state, loss_fn=F.cross_entropy):
 def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_entropy):
     """One pass over the minibatches; returns (training perplexity, tokens per second).
 
-    The perplexity is that of the whole epoch: exp of the summed loss over the number of tokens, while the
-    parameters move. The state starts from zero, carries over (detached) if the sampler says so, and
+    The perplexity is measured over the whole epoch, while the parameters move: exp of the summed loss divided by the
+    number of tokens. The state starts from zero, carries over (detached) if the sampler says so, and
     starts anew with every minibatch if not. Gradients are clipped to the norm `theta` (None: not at all),
     then `updater()` changes the parameters; by default that is sgd with learning rate `lr`. `loss_fn(logits, targets)`
     stands for the mean negative log-likelihood in nats.
@@ -176,8 +176,8 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
                 with the same numbers as a run that was never interrupted (plain sgd only). It must have been made
                 with the same model, minibatches, lr, theta, held-out text and prefixes, in at most `num_epochs` epochs
 
-    All of it is checked before the first epoch. Ctrl-C (the stop button) ends the training run early; the History so
-    far is returned, `stopped` says so. Any exception later carries the History so far as its `.history`.
+    All arguments are checked before the first epoch. Ctrl-C (the stop button) ends the training run early and returns
+    the History so far; its `stopped` says why. Any later exception carries the History so far as its `.history`.
     Raises TrainingDiverged for a loss that isn't a number or is too large.
     """
     watch = Watch() if watch is None else watch
@@ -267,7 +267,7 @@ def check_text(name, tokens, vocab_size):
 
 
 def check_alive(model, batches, lr, theta):
-    """Raise TrainingDiverged if the last update has ruined the model: nothing of it is measured or stored then.
+    """Raise TrainingDiverged if the last update has ruined the model, which is then neither measured nor stored.
 
     It reads the beginning of the training text and takes nothing from `batches`, so the training doesn't notice.
     """

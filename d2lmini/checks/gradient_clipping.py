@@ -184,9 +184,7 @@ cosine = Check(
         "Did you lose the sign? Opposite directions have the cosine -1.": {"final": abs},
         "Did you return the distance, 1 minus the cosine?": {"final": lambda value: 1 - value},
         "Did you flip the sign?": {"final": lambda value: -value},
-        "Did you return the angle? Its cosine is wanted.": {
-            "final": lambda value: math.acos(max(-1.0, min(1.0, value)))
-        },
+        "Did you return the angle? Return its cosine.": {"final": lambda value: math.acos(max(-1.0, min(1.0, value)))},
         "Did you use the first part only?": lambda grads_a, grads_b: angle(grads_a[:1], grads_b[:1]),
         "Did you multiply the first parts only?": {"dot": "first"},
         **WRONG_NORMS,

@@ -7,10 +7,10 @@ import torch
 
 from .forward_pass import NOT_CARRIED, WRONG_STEPS, as_in_a_model, network, reference_final_logits, step
 from .judge import Check, hot, normal
-from .reading import Flaw, Parts
+from .reading import Flaw, Parts, Unread
 from .watching import Calls
 
-SOFTMAX_AXIS = "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1)."
+SOFTMAX_AXIS = "Did you take the softmax over the wrong axis? Take it over the last axis (dim=-1)."
 OVERFLOW = "Does exp overflow? torch.softmax is safe for large numbers."
 
 
@@ -62,6 +62,10 @@ class StateUnpacked(Calls):
 def observe_predict(function, ids, num_preds, params):
     with StateUnpacked() as watch:
         found = Parts({"result": as_in_a_model(function, ids, num_preds, params)})
+    items = found["result"] if isinstance(found["result"], (list, tuple)) else []
+    if any(isinstance(item, torch.Tensor) and item.numel() > 1 for item in items):
+        hint = "Did you choose from every row of the logits? Only the last row predicts the next token."
+        found["result"] = Unread("expected a list of ids, got a list with tensors of several ids", hint)
     if len(params[1]) in watch.functions:
         hint = "The state is a tuple, (H,): a bare tensor works by accident, at batch size 1 only."
         found["state"] = Flaw("a bare tensor is unpacked as if it were the state's tuple", hint)
@@ -85,7 +89,7 @@ predict = Check(
         "Did you skip the warm-up, or forget .T? The prefix must pass through the network id by id.": {
             "read": lambda ids: ids[-1:]
         },
-        "Did you return the prefix as well? Only the continuation is wanted.": [
+        "Did you return the prefix as well? Return only the continuation.": [
             {"prefix": list},
             {"prefix": lambda ids: ids[-1:]},
         ],
@@ -97,7 +101,7 @@ predict = Check(
         "Did you read the prefix backwards?": {"read": lambda ids: ids[::-1]},
         "Did you leave out the last id of the prefix?": {"read": lambda ids: ids[:-1]},
         "Did you feed the last id of the prefix again and again, instead of the prediction?": {"fed": "last of prefix"},
-        "Is the number of predictions one off?": [{"more": -1}, {"more": 1}],
+        "Is the number of predictions off by one?": [{"more": -1}, {"more": 1}],
         "Did you lose the first prediction? It comes from the prefix's last logits.": {"first": 1},
         "Did you take the argmin? The likeliest token is the argmax.": {"choose": torch.argmin},
         "Did you draw at random? Greedy decoding takes the argmax.": {
@@ -206,15 +210,24 @@ def top(logits, k, *, more=0, largest=True, fill=-math.inf, axis=-1, joint=False
     if joint:
         logits = logits.flatten()
     mask = kept(logits, k + more, largest)
-    if by in ("no renormalising", "two softmaxes"):
+    if by in ("no renormalising", "two softmaxes", "one sum"):
         probs = logits.softmax(axis) * mask
-        return (probs if by == "no renormalising" else probs.softmax(axis)).reshape(shape)
+        made = {"no renormalising": probs, "two softmaxes": probs.softmax(axis), "one sum": probs / probs.sum()}
+        return made[by].reshape(shape)
     scores = (logits * sharper).masked_fill(~mask, fill)
     if by == "values only":
         return logits.topk(k + more, largest=largest).values.softmax(axis)
     if by == "mask":
         return (mask.float() / mask.sum(axis, keepdim=True)).reshape(shape)
     return SOFTMAXES[by](scores, axis).reshape(shape)
+
+
+def index_alone(logits, k):
+    """Indexing with ids along the first axis: right for a single row of logits, and for no others."""
+    values, ids = logits.topk(k)
+    probs = torch.zeros_like(logits)
+    probs[ids] = values.softmax(-1)
+    return probs
 
 
 def reference_top_k(logits, k):
@@ -244,17 +257,21 @@ top_k = Check(
     {
         "Do the probabilities sum to 1? Renormalise after the cut.": {"by": "no renormalising"},
         "Did you renormalise by a second softmax? Divide by the sum.": {"by": "two softmaxes"},
+        "Did you divide by the sum of all rows? Each row has its own: sum(dim=-1, keepdim=True).": {"by": "one sum"},
+        "Did you index with the ids alone? They count within a row: scatter(-1, ids, values) puts each in its row.": (
+            index_alone
+        ),
         "Did you keep the k smallest?": {"largest": False},
-        "Is k one off?": [{"more": -1}, {"more": 1}],
+        "Is k off by one?": [{"more": -1}, {"more": 1}],
         "Did you set the other logits to 0? exp(0) is 1; -inf gives the probability 0.": {"fill": 0.0},
-        "Did you return only k probabilities? The shape stays that of the logits.": {"by": "values only"},
+        "Did you return only k probabilities? The result has the shape of the logits.": {"by": "values only"},
         SOFTMAX_AXIS: [{"axis": 0}, {"axis": 1}],
         "Did you take the k largest over all rows together? Each row has its own.": [
             {"joint": True},
             lambda logits, k: logits.masked_fill(logits < logits.topk(k).values.min(), -math.inf).softmax(-1),
         ],
         OVERFLOW: {"by": "unsafe"},
-        "Did you return logits? Probabilities are wanted.": {"by": "none"},
+        "Did you return logits? Return probabilities.": {"by": "none"},
         "Did you return logarithms of probabilities?": {"by": "log"},
         "Did you give all k tokens the same probability?": {"by": "mask"},
         "Did you keep all tokens?": lambda logits, k: logits.softmax(-1),

@@ -23,7 +23,10 @@ TOO_MANY_MINUS = "Is there a minus sign too many or too few? Perplexity is at le
 
 def exp(value):
     """Without Python's OverflowError: what a learner computes with torch becomes infinite."""
-    return math.exp(value) if value < 700 else math.inf
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return math.inf
 
 
 def geometric(probs, *, sign=-1, logarithm=torch.log, average="mean", exponential=exp):
@@ -55,7 +58,7 @@ perplexity = Check(
         "Did you take the median instead of the mean?": {"average": "median"},
         TOO_MANY_MINUS: {"sign": 1},
         NO_EXPONENTIAL: {"exponential": lambda value: value},
-        "Do logarithm and exponential have different bases?": [
+        "Do the logarithm and the exponential have different bases?": [
             {"exponential": lambda value: 2**value if value < 1000 else math.inf},
             {"logarithm": torch.log2},
             {"logarithm": torch.log10},
@@ -97,7 +100,7 @@ epoch_perplexity = Check(
     ],
     epoch,
     {
-        "Does every minibatch count the same? Weigh each loss by its tokens.": {
+        "Does every minibatch count equally? Multiply each loss by its number of tokens.": {
             "weights": "equal",
             "divisor": "minibatches",
         },
@@ -110,7 +113,7 @@ epoch_perplexity = Check(
             {"divisor": "one"},
             lambda mean_losses, num_tokens: exp(sum(mean_losses)),
         ],
-        "Did you divide the losses by the tokens without multiplying first? They are means already.": {
+        "Did you divide the losses by the tokens without multiplying first? They're already means.": {
             "weights": "equal"
         },
         "Did you divide the sum by the number of minibatches, instead of tokens?": {"divisor": "minibatches"},
@@ -198,7 +201,7 @@ def observe_training(function, batches, H, params, lr, theta):
         found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
         params = handed
     elif not all(param.requires_grad and param.is_leaf for param in params):
-        found["leaves"] = Flaw("the parameters take no gradients any more", "Leave requires_grad as it is.")
+        found["leaves"] = Flaw("the parameters no longer take gradients", "Leave requires_grad as it is.")
     found |= {"new state": state[0]} | {f"{name} after the step": param for name, param in zip(NAMES, params)}
     return found
 
@@ -231,7 +234,7 @@ train_step = Check(
     training_step,
     {
         NOT_DETACHED: {"detach": False},
-        "Are the targets in the wrong order? The logits are time-major, so Y must be Y.T.": {
+        "Are the targets in the wrong order? The logits are time-major, so the targets come from Y.T.": {
             "targets": lambda X, Y: Y
         },
         "Did you use the inputs X as targets? The targets are Y.": [
@@ -243,7 +246,7 @@ train_step = Check(
         },
         SUMMED: {"reduction": "sum"},
         "Did you apply softmax before cross_entropy? It takes logits.": {"softmax": True},
-        "Did you forget to clip, or clip too late? It belongs between backward and the update.": {"clip": clip_nothing},
+        "Did you forget to clip, or clip too late? Clip between backward and the update.": {"clip": clip_nothing},
         "Did you cut each number of the gradients (clamp)? Scale them all by one factor.": {"clip": clip_numbers},
         EACH_ITS_OWN: {"clip": clip_each},
         SCALED_UP: {"clip": clip_always},
@@ -372,7 +375,7 @@ early_stopping = Check(
     stopping,
     {
         FORGOTTEN: {"saved": "last"},
-        "Did you keep the weights of the first epoch only? Copy anew in each epoch that is better.": {"saved": "first"},
+        "Did you keep the weights of the first epoch only? Copy them again in every better epoch.": {"saved": "first"},
         "Did you copy the weights before the epoch? The best weights are those that were measured.": {
             "saved": "before"
         },

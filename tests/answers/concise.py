@@ -207,7 +207,7 @@ def _(params):
 wrong("to_nn_rnn", "Did you forget to transpose W_hh? nn.RNN multiplies by weight_hh_l0.T.")(to_layer(W_hh=lambda W: W))
 
 
-wrong("to_nn_rnn", "Did you leave bias_hh_l0 at random? Set it to zero.")(to_layer(b_hh=None))
+wrong("to_nn_rnn", "Did you leave random numbers in bias_hh_l0? Set it to zero.")(to_layer(b_hh=None))
 
 
 wrong("to_nn_rnn", "Is b_h in both biases? nn.RNN adds bias_ih_l0 and bias_hh_l0.")(to_layer(b_hh=torch.clone))
@@ -267,7 +267,9 @@ def _(X, H, params):
 
 
 wrong("gru_step", "Did you multiply by 1 - R")(gru(old=lambda R, H, W: ((1 - R) * H) @ W))
-wrong("gru_step", "Did you forget the factor 1 - Z")(gru(mix=lambda Z, H, candidate: Z * H + candidate))
+wrong("gru_step", "Did you forget to multiply the candidate by 1 - Z?")(
+    gru(mix=lambda Z, H, candidate: Z * H + candidate)
+)
 wrong("gru_step", "Did you use sigmoid for the candidate?")(gru(squash=torch.sigmoid))
 wrong("gru_step", "Did you swap Z and 1 - Z?", "Did you forget the biases?")(
     gru(mix=lambda Z, H, candidate: (1 - Z) * H + Z * candidate, bias=0)
@@ -354,7 +356,7 @@ wrong("to_nn_rnn", "Copy numbers only.")(lambda params: to_layer()(params).requi
 wrong("to_nn_rnn", "Did you set batch_first?", "Did you make the layer with ReLU?")(
     to_layer(batch_first=True, nonlinearity="relu")
 )
-wrong("to_nn_rnn", "Did you forget to transpose W_hh?", "Did you leave bias_hh_l0 at random?")(
+wrong("to_nn_rnn", "Did you forget to transpose W_hh?", "Did you leave random numbers in bias_hh_l0?")(
     to_layer(W_hh=lambda W: W, b_hh=None)
 )
 wrong("to_nn_rnn", "Did you forget to transpose W_hh?", "Did you set batch_first?")(
@@ -416,7 +418,7 @@ def _(runs):
 
 wrong("choose_lr", "Did you choose by the test half?")(chooser(by="test"))
 wrong("choose_lr", "Did you report the validation half?")(chooser(report="validation"))
-wrong("choose_lr", "Did you choose the rate with the best single seed?")(chooser(mean=min))
+wrong("choose_lr", "Did you choose the learning rate with the best single seed?")(chooser(mean=min))
 wrong("choose_lr", "Did you choose by the worst seed?")(chooser(mean=max))
 wrong("choose_lr", "Did you look at one seed only?")(chooser(mean=lambda ppl: ppl[0]))
 wrong("choose_lr", "Did you look at one seed only?")(chooser(mean=lambda ppl: ppl[-1]))
@@ -434,19 +436,19 @@ wrong("choose_lr", "Did you swap the lowest and the highest?")(
     chooser(results=lambda lr, ppl, mean: (lr, mean(ppl), max(ppl), min(ppl)))
 )
 wrong("choose_lr", "Return a tuple")(chooser(results=lambda lr, ppl, mean: (lr, mean(ppl))))
-wrong("choose_lr", "Did you choose by the test half?", "Did you choose the rate with the best single seed?")(
+wrong("choose_lr", "Did you choose by the test half?", "Did you choose the learning rate with the best single seed?")(
     chooser(by="test", mean=min)
 )
-wrong("choose_lr", "Did you report the validation half?", "Did you choose the rate with the best single seed?")(
-    chooser(report="validation", mean=min)
-)
+wrong(
+    "choose_lr", "Did you report the validation half?", "Did you choose the learning rate with the best single seed?"
+)(chooser(report="validation", mean=min))
 wrong("choose_lr", "Did you choose by the test half?", "Did you report the validation half?")(
     chooser(by="test", report="validation")
 )
 wrong("choose_lr")(chooser(results=lambda lr, ppl, mean: (lr, mean(ppl), mean(ppl) - np.std(ppl), np.std(ppl))))
 
 
-@wrong("choose_lr", "Did you report all rates together?")
+@wrong("choose_lr", "Did you report all learning rates together?")
 def _(runs):
     lr = min(runs, key=lambda lr: np.mean(runs[lr]["validation"]))
     test = np.concatenate([run["test"] for run in runs.values()])

@@ -75,7 +75,7 @@ wrong("softmax_gradient", "Did you divide by something other than the number of 
 )
 
 
-wrong("softmax_gradient", "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1).")(
+wrong("softmax_gradient", "Did you take the softmax over the wrong axis? Take it over the last axis (dim=-1).")(
     lambda logits, targets: (torch.softmax(logits, dim=0) - torch.eye(logits.shape[1])[targets]) / len(logits)
 )
 

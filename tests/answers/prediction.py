@@ -69,7 +69,7 @@ def _(ids, num_preds, params):
     return greedy(ids[-1:], num_preds, params)[0]
 
 
-@wrong("predict", "Did you return the prefix as well? Only the continuation is wanted.")
+@wrong("predict", "Did you return the prefix as well? Return only the continuation.")
 def _(ids, num_preds, params):
     return list(ids) + greedy(ids, num_preds, params)[0]
 
@@ -100,7 +100,7 @@ wrong("predict", "int(...) makes whole numbers of them.")(
 )
 
 
-@wrong("predict", "Is the number of predictions one off?")
+@wrong("predict", "Is the number of predictions off by one?")
 def _(ids, num_preds, params):
     return greedy(ids, num_preds + 1, params)[0]
 
@@ -152,12 +152,12 @@ wrong("temperature", "Did you multiply the logits by the temperature? Divide the
 )
 
 
-wrong("temperature", "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1).")(
+wrong("temperature", "Did you take the softmax over the wrong axis? Take it over the last axis (dim=-1).")(
     lambda logits, temperature: F.softmax(logits / temperature, dim=0)
 )
 
 
-wrong("temperature", "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1).")(
+wrong("temperature", "Did you take the softmax over the wrong axis? Take it over the last axis (dim=-1).")(
     lambda logits, temperature: F.softmax(logits / temperature, dim=1)
 )
 
@@ -223,7 +223,7 @@ wrong("top_k", "Did you keep the k smallest?")(
 )
 
 
-wrong("top_k", "Is k one off?")(
+wrong("top_k", "Is k off by one?")(
     lambda logits, k: torch.where(cut(logits, min(k + 1, logits.shape[-1])), logits, -math.inf).softmax(-1)
 )
 
@@ -233,12 +233,12 @@ wrong("top_k", "Did you set the other logits to 0? exp(0) is 1; -inf gives the p
 )
 
 
-wrong("top_k", "Did you return only k probabilities? The shape stays that of the logits.")(
+wrong("top_k", "Did you return only k probabilities? The result has the shape of the logits.")(
     lambda logits, k: F.softmax(torch.topk(logits, k)[0], dim=-1)
 )
 
 
-wrong("top_k", "Did you take the softmax over the wrong axis? It belongs to the last one (dim=-1).")(
+wrong("top_k", "Did you take the softmax over the wrong axis? Take it over the last axis (dim=-1).")(
     lambda logits, k: logits.masked_fill(~cut(logits, k), -math.inf).softmax(0)
 )
 
@@ -276,6 +276,16 @@ def _(ids, num_preds, params):
     return result
 
 
+@wrong("predict", "Did you choose from every row of the logits?")
+def _(ids, num_preds, params):
+    state, X, result = (torch.zeros(1, len(params[1])),), torch.tensor([ids]), []
+    for _ in range(num_preds):
+        outputs, state = d2lmini.rnn(d2lmini.one_hot(X.T, len(params[0])), state, params)
+        X = outputs.argmax(1)
+        result.append(X)
+    return result
+
+
 right("predict")(lambda ids, n, params: torch.tensor(greedy(ids, n, params)[0]))
 right("predict")(lambda ids, n, params: (id for id in greedy(ids, n, params)[0]))
 wrong("predict", "Did you leave out the last id of the prefix?")(lambda ids, n, params: greedy(ids[:-1], n, params)[0])
@@ -285,7 +295,7 @@ wrong("predict")(lambda ids, n, params: greedy(ids, n, params)[0][:30])
 wrong("predict", changes("ids"))(
     lambda ids, n, params: [ids.append(id) or id for id in greedy(list(ids), n, params)[0]]
 )
-wrong("predict", "Is the number of predictions one off?", "Did you return the prefix as well?")(
+wrong("predict", "Is the number of predictions off by one?", "Did you return the prefix as well?")(
     lambda ids, n, params: ids + greedy(ids, n + 1, params)[0]
 )
 wrong("predict", "Did you skip the warm-up", "Did you return the prefix as well?")(
@@ -404,14 +414,31 @@ wrong("top_k", "Did you take the k largest over all rows")(
         .reshape(logits.shape)
     )
 )
+
+
+@wrong("top_k", "Did you divide by the sum of all rows?")
+def _(logits, k):
+    probs = torch.softmax(logits, dim=-1)
+    probs[logits < torch.topk(logits, k).values[..., -1:]] = 0
+    return probs / probs.sum()
+
+
+@wrong("top_k", "Did you index with the ids alone?")
+def _(logits, k):
+    values, ids = torch.topk(logits, k)
+    probs = torch.zeros_like(logits)
+    probs[ids] = torch.softmax(values, dim=-1)
+    return probs
+
+
 wrong("top_k")(lambda logits, k: torch.where(cut(logits, min(k, 32)), logits, -math.inf).softmax(-1))
 wrong("top_k", "Did you keep the k smallest?", "Do the probabilities sum to 1?")(
     lambda logits, k: torch.where(logits <= logits.sort(-1).values[..., k - 1 : k], logits.softmax(-1), 0)
 )
-wrong("top_k", "Is k one off?", "Do the probabilities sum to 1?")(
+wrong("top_k", "Is k off by one?", "Do the probabilities sum to 1?")(
     lambda logits, k: torch.where(cut(logits, min(k + 1, logits.shape[-1])), logits.softmax(-1), 0)
 )
-wrong("top_k", "Is k one off?", "Did you set the other logits to 0?")(
+wrong("top_k", "Is k off by one?", "Did you set the other logits to 0?")(
     lambda logits, k: (logits * cut(logits, min(k + 1, logits.shape[-1]))).softmax(-1)
 )
 wrong("top_k", "Did you keep the k smallest?", "Did you return only k probabilities?")(

@@ -91,7 +91,9 @@ wrong("perplexity", "Is there a minus sign too many or too few? Perplexity is at
 wrong("perplexity", "Did you forget the exponential?")(lambda probs: -probs.log().mean().item())
 
 
-wrong("perplexity", "Do logarithm and exponential have different bases?")(lambda probs: 2 ** -probs.log().mean().item())
+wrong("perplexity", "Do the logarithm and the exponential have different bases?")(
+    lambda probs: 2 ** -probs.log().mean().item()
+)
 
 
 wrong("perplexity", "Does the product of many probabilities become zero? Add their logarithms.")(
@@ -128,7 +130,7 @@ wrong("epoch_perplexity", "Did you average exponentials, instead of taking the e
 )
 
 
-wrong("epoch_perplexity", "Does every minibatch count the same? Weigh each loss by its tokens.")(
+wrong("epoch_perplexity", "Does every minibatch count equally? Multiply each loss by its number of tokens.")(
     lambda mean_losses, num_tokens: np.exp(np.mean(mean_losses)).item()
 )
 
@@ -143,7 +145,7 @@ wrong("epoch_perplexity", "Did you sum the losses instead of averaging them?")(
 )
 
 
-wrong("epoch_perplexity", "Did you divide the losses by the tokens without multiplying first? They are means already.")(
+wrong("epoch_perplexity", "Did you divide the losses by the tokens without multiplying first? They're already means.")(
     lambda mean_losses, num_tokens: np.exp(np.sum(mean_losses) / np.sum(num_tokens)).item()
 )
 
@@ -199,7 +201,7 @@ wrong("train_step", "Did you forget to detach the incoming state? Its history be
 )
 
 
-wrong("train_step", "Are the targets in the wrong order? The logits are time-major, so Y must be Y.T.")(
+wrong("train_step", "Are the targets in the wrong order? The logits are time-major, so the targets come from Y.T.")(
     training_step(targets=lambda X, Y: Y)
 )
 
@@ -210,7 +212,7 @@ wrong("train_step", "Did you use the inputs X as targets? The targets are Y.")(t
 wrong("train_step", "Did you sum the losses instead of averaging them?")(training_step(reduction="sum"))
 
 
-wrong("train_step", "Did you forget to clip, or clip too late? It belongs between backward and the update.")(
+wrong("train_step", "Did you forget to clip, or clip too late? Clip between backward and the update.")(
     training_step(clip="no")
 )
 
@@ -251,12 +253,12 @@ wrong("train_step", "Is the new state a tuple, (H,)? The comma makes the tuple."
 
 wrong("perplexity", "Did you take the median")(lambda probs: math.exp(-probs.log().median()))
 wrong("perplexity")(lambda probs: math.exp(-probs[:100].log().mean()))
-wrong("perplexity", "Do logarithm and exponential")(lambda probs: math.exp(-probs.log2().mean()))
+wrong("perplexity", "Do the logarithm and the exponential")(lambda probs: math.exp(-probs.log2().mean()))
 wrong("perplexity", "Did you forget the exponential?", "Is there a minus sign")(lambda probs: probs.log().mean().item())
 wrong("perplexity", "Did you sum the losses", "Did you forget the exponential?")(
     lambda probs: -probs.log().sum().item()
 )
-wrong("perplexity", "Is there a minus sign", "Do logarithm and exponential")(
+wrong("perplexity", "Is there a minus sign", "Do the logarithm and the exponential")(
     lambda probs: 2 ** probs.log().mean().item()
 )
 wrong("perplexity", "Did you average exponentials", "Is there a minus sign")(lambda probs: probs.mean().item())
@@ -277,10 +279,10 @@ wrong("epoch_perplexity")(lambda losses, tokens: math.exp(np.dot(losses[:100], t
 wrong("epoch_perplexity", changes("mean_losses"))(
     lambda losses, tokens: math.exp(sum([losses.pop() * tokens[len(losses)] for _ in tokens]) / sum(tokens))
 )
-wrong("epoch_perplexity", "Does every minibatch count the same?", "Did you forget the exponential?")(
+wrong("epoch_perplexity", "Does every minibatch count equally?", "Did you forget the exponential?")(
     lambda losses, tokens: np.mean(losses)
 )
-wrong("epoch_perplexity", "Does every minibatch count the same?", "Did you use base 2?")(
+wrong("epoch_perplexity", "Does every minibatch count equally?", "Did you use base 2?")(
     lambda losses, tokens: 2 ** np.mean(losses)
 )
 wrong("epoch_perplexity", "Did you divide the sum by the number of minibatches", "Did you forget the exponential?")(
