@@ -193,7 +193,7 @@ def test_the_defaults_are_those_that_the_help_names():
         (["--text", "short"], "the text has 1,189 characters after normalising it to letters, but needs 1,402"),
         (["--text", "one"], "the text has 1 characters after normalising it to letters, but needs 1,402"),
         (["--text", "hebrew"], "in another alphabet"),
-        (["--text", "binary"], "not a text file"),
+        (["--text", "binary"], "binary isn't a text file"),
         (["--text", "huge"], "huge is larger than 100,000,000 bytes"),
         (["--output", "one"], "one: File exists" if sys.platform != "win32" else "exists"),
         (["--output", "one/folder"], f"{Path('one/folder')}: Not a directory" if sys.platform != "win32" else "one"),

@@ -239,7 +239,12 @@ H = torch.zeros(3, 4)
         (X, [H], TypeError, r"a tuple of tensors, not list"),
         (X, (None,), TypeError, r"a tuple of tensors"),
         (X, None, TypeError, r"a tuple of tensors, not NoneType"),
-        (X, (H.double(),), ValueError, r"the state is torch\.float64 on cpu, but the model is torch\.float32 on cpu"),
+        (
+            X,
+            (H.double(),),
+            ValueError,
+            r"is torch\.float64 on cpu, but .* is torch\.float32 on cpu: use begin_state\(3\)",
+        ),
         (X, (H.to("meta"),), ValueError, r"the state is torch\.float32 on meta, but the model is .* on cpu"),
     ],
 )
