@@ -30,6 +30,7 @@ def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
         # Warm-up: the whole prefix in one call; only the state and the last step's logits matter.
         X = torch.tensor([vocab[list(prefix)]] * num_sequences, device=model.device)  # (num_sequences, len(prefix))
         logits, state = model(X, model.begin_state(num_sequences))
+        check_finite(logits)
         decode = getattr(model, "decode", partial(decode_with, model))  # a model may bring a faster loop of its own
         ids = decode(logits[-num_sequences:], state, num_preds, choose, len(vocab.reserved_tokens)).tolist()
     return [prefix + "".join(vocab.to_tokens(sequence)) for sequence in ids]
@@ -40,13 +41,19 @@ def check_prefix(prefix, vocab):
     if not isinstance(prefix, str):
         raise TypeError(f"the prefix must be a str, not {prefix!r}.")
     if not prefix:
-        raise ValueError("the prefix must have at least one character, so that there is something to go on from.")
+        raise ValueError("the prefix must have at least one character, so that there's something to continue from.")
     unknown = sorted({char for char in prefix if char not in vocab})
     if unknown:
         raise ValueError(
             f"the prefix {prefix!r} has characters that the model has never seen: {unknown}. "
             "Use the vocabulary's characters only; normalise(prefix, form) makes them so."
         )
+
+
+def check_finite(scores):
+    """Raise ValueError unless all scores are finite numbers."""
+    if not scores.isfinite().all():
+        raise ValueError("the model's logits aren't finite numbers: its training has diverged, train a new model.")
 
 
 def decode_with(model, scores, state, num_preds, choose, num_reserved):
@@ -67,8 +74,8 @@ def decode_with(model, scores, state, num_preds, choose, num_reserved):
 def predict(model, vocab, prefix, num_preds):
     """Continue `prefix` by `num_preds` characters, the likeliest each time (greedy decoding). Returns str.
 
-    "<unk>" and other reserved tokens are never generated. Raises ValueError for an empty prefix, one with unknown
-    characters, or num_preds below 1; TypeError for a prefix that isn't a str.
+    "<unk>" and other reserved tokens are never generated. Raises ValueError for an empty prefix, a prefix with unknown
+    characters, num_preds below 1, or a model whose logits aren't finite; TypeError for a prefix that isn't a str.
     """
     return generate(model, vocab, prefix, num_preds, lambda scores: scores.argmax(1))[0]
 
@@ -78,7 +85,7 @@ def sample(model, vocab, prefix, num_preds, temperature=1.0, seed=0):
 
     temperature: the logits are divided by it. 1 keeps the model's probabilities, below 1 sharpens them
     (towards `predict`), above 1 flattens them. Equal seeds give equal texts. Errors as for `predict`,
-    and ValueError for a temperature that isn't above 0, or a model whose logits aren't numbers.
+    and ValueError for a temperature that isn't above 0.
     """
     return samples(model, vocab, prefix, num_preds, 1, temperature, seed)[0]
 
@@ -89,7 +96,7 @@ def samples(model, vocab, prefix, num_preds, num_samples, temperature=1.0, seed=
     check_seed(seed)
     check_positive("temperature", temperature)
     if temperature == math.inf:
-        raise ValueError("temperature must be a finite number: the largest, 1e300, already draws at random.")
+        raise ValueError("temperature must be a finite number: with 1e300, all characters are equally likely already.")
     rng = torch.Generator().manual_seed(int(seed))
 
     def draw(scores):
@@ -97,8 +104,7 @@ def samples(model, vocab, prefix, num_preds, num_samples, temperature=1.0, seed=
         # The largest score is made 0 first, in double precision: a tiny temperature then divides 0 and not by 0.
         scores_cpu = torch.as_tensor(scores).cpu().double()
         largest = scores_cpu.amax(dim=1, keepdim=True)
-        if not largest.isfinite().all():
-            raise ValueError("the model's logits aren't finite numbers: its training has diverged, train a new model.")
+        check_finite(largest)
         probs = torch.softmax((scores_cpu - largest) / temperature, dim=1).float()
         return torch.multinomial(probs, 1, generator=rng)[:, 0]
 

@@ -1,5 +1,7 @@
 """generate.py: greedy and drawn continuations, against a loop that does one character at a time."""
 
+import math
+
 import builders
 import numpy as np
 import pytest
@@ -193,12 +195,14 @@ def test_a_vocabulary_of_another_size_is_refused(tokens):
         predict(sharp_model(), Vocab(list(tokens)), "a", 5)
 
 
-def test_sampling_from_a_ruined_model_says_so():
+@pytest.mark.parametrize("continued", [predict, sample])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_ruined_model_generates_nothing_and_says_so(continued, value):
     model = sharp_model()
     with torch.no_grad():
-        model.params[4][3] = float("nan")
+        model.params[4][3] = value
     with pytest.raises(ValueError, match="logits aren't finite numbers: its training has diverged"):
-        sample(model, VOCAB, TEXT, 5)
+        continued(model, VOCAB, TEXT, 5)
 
 
 def test_a_vocabulary_of_reserved_tokens_only_has_nothing_to_generate():

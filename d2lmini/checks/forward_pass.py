@@ -151,7 +151,7 @@ rnn = Check(
         )
         for num_steps, batch_size, vocab_size, num_hiddens, scale in [
             (1, 2, 4, 3, 1.0), (2, 1, 2, 3, 1.0), (3, 2, 5, 4, 1.0), (4, 2, 5, 3, 0.0), (14, 3, 5, 6, 1.0),
-            (3, 50, 7, 4, 0.3),
+            (3, 50, 7, 4, 0.3), (70, 1, 3, 2, 1.0),
         ]
     ],
     unrolled,
@@ -164,7 +164,7 @@ rnn = Check(
         },
         "Did you return only the last step's logits?": {"read": "last"},
         OLD_STATE: {"returned": "old"},
-        CUT_OFF: [{"detach": n, "cut_start": cut} for n in (1, 2, 3, 4, 5, 10) for cut in (False, True)],
+        CUT_OFF: [{"detach": n, "cut_start": cut} for n in (1, 2, 3, 4, 5, 8, 10, 16, 32, 64) for cut in (False, True)],
     },
     run=with_gradients,
     parts=("logits", "state"),

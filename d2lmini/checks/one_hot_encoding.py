@@ -14,6 +14,9 @@ MULTIPLIED = "Did you multiply with one-hot vectors? Take the rows of W_xh direc
 def from_scratch(function, ids, vocab_size):
     with Calls() as calls:
         found = Parts({"result": function(ids, vocab_size)})
+    result = found["result"]
+    if isinstance(result, torch.Tensor) and result.requires_grad:
+        found["gradients"] = Flaw("it asks for gradients", "One-hot vectors are inputs: nothing in them is learned.")
     if F.one_hot in calls.functions:
         found["way"] = Flaw("it calls F.one_hot", "Make the vectors yourself, from what the notebook has shown.")
     return found

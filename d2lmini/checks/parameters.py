@@ -54,6 +54,9 @@ def observe_params(function, vocab_size, num_hiddens):
             found["dtype"] = Flaw(f"{name} holds {param.dtype}, not torch.float32", "The inputs are float32, too.")
     if len(set().union(*map(memory, params))) < 5:
         found["memory"] = Flaw("two parameters share their memory", "Each parameter has numbers of its own.")
+    W_hh = params[1].detach()
+    if W_hh.dim() == 2 and torch.equal(W_hh, W_hh.T) and W_hh.unique().numel() > 2:
+        found["symmetry"] = Flaw("W_hh equals its own transpose", "Draw each entry of a matrix on its own.")
     found |= statistics(*(param.detach().double().flatten() for param in params))
     if "memory" in found:
         found["matrices"] = "drawn one by one"  # they can't be, and once is enough to say so

@@ -333,13 +333,21 @@ def _(inputs, state, params):
     return torch.cat(outputs), (H,)
 
 
-@wrong("rnn", "Did you detach the state inside the loop?")
-def _(inputs, state, params):
-    (H,), outputs = state, []
-    for t, X in enumerate(inputs):
-        H = step(X, H if t % 5 else H.detach(), params)  # five steps back
-        outputs.append(logits(H, params))
-    return torch.cat(outputs), (H,)
+def cut_every(n):
+    """A network whose gradients go back at most n steps."""
+
+    def rnn(inputs, state, params):
+        (H,), outputs = state, []
+        for t, X in enumerate(inputs):
+            H = step(X, H if t % n else H.detach(), params)
+            outputs.append(logits(H, params))
+        return torch.cat(outputs), (H,)
+
+    return rnn
+
+
+for n in (5, 16, 64):
+    wrong("rnn", "Did you detach the state inside the loop?")(cut_every(n))
 
 
 @wrong("rnn", "Did you overwrite one H")

@@ -59,6 +59,13 @@ wrong("get_params", "Did you forget requires_grad_()?")(
 wrong("get_params", "Did you forget the factor 0.01?")(params_from(torch.randn))
 
 
+@wrong("get_params", "Draw each entry of a matrix on its own")
+def _(vocab_size, num_hiddens):
+    W_xh, W_hh, b_h, W_hq, b_q = (param.detach() for param in small(vocab_size, num_hiddens))
+    W_hh = (W_hh + W_hh.T) / 2**0.5  # symmetric
+    return [param.requires_grad_() for param in (W_xh, W_hh, b_h, W_hq, b_q)]
+
+
 wrong("get_params", "Did you use torch.rand instead of torch.randn?")(params_from(lambda *s: torch.rand(*s) * 0.01))
 
 

@@ -28,7 +28,7 @@ BADGE = """\
 """
 HOW_TO_WORK = """\
 **How to work.** Run the cells from top to bottom with Shift+Enter. At **Predict**, write down a
-guess before you run the next cell. In an exercise, replace the line with `raise` by your own code;
+guess before you run the next cell. In an exercise, replace the line with `raise` with your own code;
 hints and the solution unfold when you click them. The next cell looks for the course's package."""
 SETUP = """\
 # Is the course's package there? In Colab, this installs it; elsewhere, it only looks.
