@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from .model import reading
-from .validate import check_positive, check_seed, check_size
+from .validate import check_positive, check_seed, check_size, check_vocab
 
 
 def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
@@ -24,8 +24,7 @@ def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
             f"the vocabulary has {len(vocab)} tokens, but the model {model.vocab_size}: use the Vocab that it was "
             "trained with."
         )
-    if len(vocab) == len(vocab.reserved_tokens):
-        raise ValueError("the vocabulary holds nothing but reserved tokens, which are never generated.")
+    check_vocab(vocab)
     with reading(model):
         # Warm-up: the whole prefix in one call; only the state and the last step's logits matter.
         X = torch.tensor([vocab[list(prefix)]] * num_sequences, device=model.device)  # (num_sequences, len(prefix))
