@@ -42,7 +42,7 @@ def test_the_stored_runs_are_those_of_the_recipe(stored, seed):
     assert len(run["curve"]) <= recipe["num_epochs"]
     best = min(min(row[1:]) for row in run["curve"].values())
     alone = stored["report"][f"network {seed}"]["validation"]["network"]
-    assert alone == pytest.approx(best, rel=2e-3)  # measured in one piece instead of four
+    assert alone == pytest.approx(best, rel=5e-3)  # measured in one piece, with one cold start instead of four
 
 
 def test_the_stored_report_fits_the_rivals(stored):

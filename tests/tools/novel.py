@@ -207,7 +207,8 @@ def report(tokens, validation, test, vocab):
 
 def best_product(networks, counts, ids):
     """Perplexity of the best product of networks and counts."""
-    network, counted = nb["mean_probs"](networks, ids), nb["count_probs"](counts, ids)
+    network = nb["mean_probs"](nb["read_all"](networks, ids))
+    counted = nb["count_probs"](counts, ids)
     products = (nb["product"](network, counted, weight) for weight in nb["WEIGHTS"])
     return min(nb["ppl_of"](nb["at_targets"](probs, ids)) for probs in products)
 
