@@ -4,7 +4,7 @@ Autograd records each small operation of the forward pass and plays the record b
 instead (notebook 08), and arranged so that the loop over time holds only what has to wait for the step before;
 everything else is one large matrix product over all steps at once.
 
-Idea: back-propagation through time, P. J. Werbos (1990); products hoisted out of the loop as in J. Appleyard
+Idea: backpropagation through time, P. J. Werbos (1990); products hoisted out of the loop as in J. Appleyard
 et al., Optimizing Performance of Recurrent Neural Networks on GPUs (2016).
 """
 
@@ -90,7 +90,7 @@ def empty_states(num_steps, batch_size, W_hh):
     """Room for states, (num_steps, batch_size, num_hiddens), of which each step is a view.
 
     The layout in memory follows the products in the loop. With many sequences a state is stored in columns,
-    num_hiddens x batch_size, and W_hh stands on the left, where its rows are shared out among the cores.
+    num_hiddens x batch_size, and W_hh is on the left, where its rows are shared out among the cores.
     """
     if batch_size <= MAX_ROWS:
         return W_hh.new_empty(num_steps, batch_size, len(W_hh))
@@ -138,7 +138,7 @@ class ByHand(torch.autograd.Function):
 
 
 class RNNModelByHand(RNNModelScratch):
-    """RNNModelScratch with its gradients by hand: the same numbers, sooner, on any device.
+    """RNNModelScratch with its gradients by hand: the same numbers on any device, and faster on a CPU.
 
     Calls, errors and results are those of RNNModelScratch, and `fast.params = readable.params` lets both use the
     same five parameters. Keyword arguments (seed, input_std, orthogonal) go to get_params; the functions of

@@ -83,7 +83,7 @@ def load_checkpoint(model, batches, history, path, settings=None, num_epochs=mat
 
     Raises OSError if the file can't be read, or couldn't be written later; ValueError if it's damaged, was made with
     another network, other sizes, seed, sampler, training text or settings (None: any), or is more than `num_epochs`
-    epochs on; TypeError for samplers of one's own. Nothing is changed then.
+    epochs on; TypeError for your own samplers. After an error, nothing has changed.
     """
     expected = conditions(model, batches, settings)
     own = named_tensors(model)
@@ -98,8 +98,8 @@ def load_checkpoint(model, batches, history, path, settings=None, num_epochs=mat
     past = read_history(path, saved, asdict(history).keys())
     if saved["epoch"] > num_epochs:
         raise ValueError(
-            f"{path} is {saved['epoch']} epochs on already, more than num_epochs = {num_epochs}: "
-            "ask for at least as many, or use another file."
+            f"{path} already has {saved['epoch']} epochs of training, more than num_epochs = {num_epochs}: "
+            f"ask for at least {saved['epoch']}, or use another file."
         )
     try:
         torch.set_rng_state(tensors["rng_state"])
@@ -178,13 +178,13 @@ def load_model(path):
     """The (model, vocab) that save_model wrote, on the CPU: of the same class, with parameters of the same type.
 
     Loading runs no code from the file, and takes no more memory than the file's own tensors. Raises OSError if it
-    can't be read, ValueError if it's damaged, was changed, or is no model.
+    can't be read, ValueError if it's damaged, was changed, or isn't a model.
     """
     tensors, saved = read_file(path, "model")
     try:
         model, vocab = build_model(path, saved["model"], tensors), build_vocab(saved["vocab"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} describes no model that this version of d2lmini knows ({error}).") from error
+        raise ValueError(f"{path} doesn't describe a model that this version of d2lmini knows ({error}).") from error
     if len(vocab) != model.vocab_size:
         raise ValueError(f"{path} has a vocabulary of {len(vocab)} for a model of {model.vocab_size} tokens.")
     return model, vocab

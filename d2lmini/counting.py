@@ -66,7 +66,7 @@ class KneserNey:
         for length, (seen, freed) in enumerate(self.levels):
             end = context[len(context) - length :]
             if end not in freed:
-                break  # it never occurred, or the text hasn't so many tokens yet: the shorter context decides
+                break  # it never occurred, or the text doesn't have that many tokens yet: the shorter context decides
             p = seen.get((*end, token), 0) + freed[end] * p
         return p
 
@@ -82,9 +82,9 @@ class KneserNey:
         return torch.tensor(probs, dtype=torch.float64)
 
     def perplexity(self, tokens):
-        """Perplexity of a text, of which the first token is given. Raises ValueError if nothing else is left."""
+        """Perplexity of a text whose first token is given. Raises ValueError if there's no other token."""
         if len(tokens) < 2:
-            raise ValueError(f"a perplexity needs at least 2 tokens, the first of which is given, not {len(tokens)}.")
+            raise ValueError(f"a perplexity needs at least 2 tokens (the first is given), not {len(tokens)}.")
         return perplexity_of(self.token_probs(tokens).tolist())
 
 
@@ -92,7 +92,7 @@ def discount(counts):
     """From {n-gram: count} to what interpolation needs: ({n-gram: probability left}, {context: probability freed}).
 
     Counts of 1, of 2, and of 3 and more have a discount each, estimated from how many n-grams have count 1, 2, 3
-    and 4 (Chen and Goodman). A short text has no such estimate, and neither have single characters, because hardly
+    and 4 (Chen and Goodman). A short text has no such estimate, and neither do single characters, because hardly
     any of them is rare; then the discounts are 0.5, 1 and 1.5, as in K. Heafield's KenLM.
     """
     number = Counter(counts.values())
@@ -120,7 +120,7 @@ def to_ids(tokens, vocab_size):
     check_size("vocab_size", vocab_size)
     try:
         tokens = torch.as_tensor(tokens)
-    except (TypeError, ValueError, RuntimeError):  # torch's three words for "these are no numbers"
+    except (TypeError, ValueError, RuntimeError):  # torch's three ways to say that these aren't numbers
         tokens = torch.zeros(())
     if tokens.dim() != 1:
         raise TypeError("tokens must be a 1-D tensor or list of integer ids: encode the text with a Vocab first.")

@@ -1,8 +1,9 @@
 """Keep training at a good pace beside other programs: use fewer threads while they only wait for one another.
 
 torch shares each matrix product out among its threads, and the product is done when the last of them is. When another
-program keeps a core busy, one thread has to wait for its turn again and again, and all others wait for it: training
-can lose five sixths of its speed. With half as many threads it loses far less.
+program keeps a core busy, one thread has to wait for its turn again and again, and all others wait for it.
+Training can lose five sixths of its speed; with half as many threads it loses far less (measure it with
+tests/benchmarks/speed.py neighbour).
 """
 
 import sys
@@ -13,8 +14,8 @@ import torch
 
 SHARE = 0.01  # of the time, spent on looking
 FIRST_LOOK = 1.0  # seconds after the start of a run: short runs aren't looked at
-# How many times as fast half of the threads must be before the other half is given up, and at most before it's taken
-# back. A busy program doesn't slow every product, so between the two nothing changes.
+# The other half of the threads is given up when half of them is more than GIVE_UP times as fast as all, and taken back
+# when it's at most TAKE_BACK times as fast. A busy program doesn't slow every product, so in between nothing changes.
 GIVE_UP, TAKE_BACK = 1.1, 0.85
 
 
@@ -33,7 +34,7 @@ class Pace:
         """Called before each minibatch: now and then, look whether fewer threads are faster.
 
         The speed of a small product that has nothing to do with the model decides, so on a quiet machine training
-        computes the same numbers as without. Says on stderr, in one line, when the number of threads changes.
+        computes the same numbers as without. Prints one line to stderr when the number of threads changes.
         """
         if self.next_look is None or time.monotonic() < self.next_look:
             return
@@ -51,7 +52,7 @@ class Pace:
         halved = every if number < every else None
         if halved != self.num_threads:
             why = "other programs keep the processor busy" if halved else "the processor is free again"
-            with suppress(OSError, ValueError, AttributeError):  # nobody reads, which is no reason to stop training
+            with suppress(OSError, ValueError, AttributeError):  # nobody reads it: that isn't a reason to stop
                 print(f"{why}: training goes on with {number} of {every} threads.", file=sys.stderr)
         self.num_threads = halved
 

@@ -4,7 +4,6 @@ Whole numbers may also be NumPy's, and ids of any integer type.
 """
 
 import operator
-import sys
 
 import numpy as np
 import torch
@@ -30,8 +29,8 @@ def check_positive(name, value):
         raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
     if not value > 0:
         raise ValueError(f"{name} must be above 0, not {value}.")
-    if isinstance(value, int) and value > sys.float_info.max:
-        raise ValueError(f"{name} must be at most {sys.float_info.max:.2g}: larger numbers fit in no float.")
+    if isinstance(value, (int, np.integer)) and value >= 2**63:
+        raise ValueError(f"{name} must be below 2**63 if it's an integer, as PyTorch requires: use a float, like 1e30.")
 
 
 def check_whole(name, value):

@@ -13,11 +13,10 @@ from nbval.kernel import RunningKernel
 settings.register_profile("d2lmini", deadline=None)
 settings.load_profile("d2lmini")
 
-# Two workers on two cores: a thread pool for each of them would only make them wait for one another.
-# Set before anything loads torch or numpy; the notebooks' kernels inherit it.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("MKL_NUM_THREADS", "1")
+# Two workers on two cores: a thread pool for each of them would only make them wait for one another. And with one
+# thread, nothing depends on how busy the machine is. Set before anything loads torch or numpy; the kernels inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MKL_NUM_THREADS", "1")
 
 # A shell's background job ignores Ctrl-C, and so would the programs that it starts; some tests send it to them.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:

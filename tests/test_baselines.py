@@ -216,7 +216,7 @@ def test_bad_arguments(arguments, error, message):
 
 def test_bad_texts_to_measure():
     model = KneserNey(TOKENS, 5)
-    with pytest.raises(ValueError, match=r"at least 2 tokens, .* not 1"):
+    with pytest.raises(ValueError, match=r"at least 2 tokens .* not 1"):
         model.perplexity([1])
     for method in (model.probs, model.token_probs, model.perplexity):
         with pytest.raises(ValueError, match="the vocabulary has 5"):

@@ -18,6 +18,8 @@ from d2lmini import (
     RNNModelByHand,
     RNNModelScratch,
     SequentialBatches,
+    Vocab,
+    bptt,
     evaluate,
     load_corpus,
     predict,
@@ -341,6 +343,24 @@ def test_training_and_generating_in_another_precision(sizes, dtype):
         assert (ours.double() - right).abs().max() <= 50 * torch.finfo(dtype).eps * right.abs().max()
     generated = model.decode(logits[-sizes[2] :].detach(), (H.detach(),), 3, lambda scores: scores.argmax(1), 1)
     assert generated.shape == (sizes[2], 3) and generated.min() > 0
+
+
+@every_way
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_on_a_cpu_its_own_loop_generates(sizes, dtype, monkeypatch):
+    model = RNNModelByHand(*sizes[:2])
+    model.params = [param.detach().to(dtype).requires_grad_() for param in model.params]
+    vocab = Vocab(["a"] * 2, reserved_tokens=[str(i) for i in range(sizes[0] - 2)])
+    monkeypatch.setattr(bptt, "decode_with", None)
+    assert predict(model, vocab, "a", 3) == "aaaa"  # all other tokens are reserved
+
+
+def test_a_second_derivative_is_refused():
+    model = RNNModelByHand(6, 5)
+    logits, _ = model(torch.tensor([[1, 2]]), model.begin_state(1))
+    grads = torch.autograd.grad(logits.square().sum(), model.params, create_graph=True)
+    with pytest.raises(RuntimeError, match="twice"):
+        grads[0].sum().backward()
 
 
 def test_the_models_functions_cannot_be_replaced():

@@ -87,7 +87,7 @@ def test_more_epochs_than_asked_for_are_refused(good):
     run(scratch(), data(), 4, checkpoint=path)
     model, batches = scratch(), data()
     before, random_state = copies(model.parameters()), torch.get_rng_state()
-    with pytest.raises(ValueError, match=r"is 4 epochs on already, more than num_epochs = 3: ask for"):
+    with pytest.raises(ValueError, match="has 4 epochs of training, more than num_epochs = 3: ask for at least 4"):
         run(model, batches, 3, checkpoint=path)
     assert all(map(torch.equal, model.parameters(), before)) and batches.epoch == 1
     assert torch.equal(torch.get_rng_state(), random_state)

@@ -110,6 +110,14 @@ def test_baselines_are_thinner_than_curves_and_a_legend_shows_two_dashes():
     assert (dash + gap + dash) * dashed.get_linewidth() <= points  # a dash's length is given in line widths
 
 
+def test_the_legend_lies_above_the_left_half_of_the_curves():
+    figure = plot_perplexities({"a": a_history()})
+    figure.canvas.draw()
+    (ax,) = figure.axes
+    box = ax.get_legend().get_window_extent()
+    assert box.y0 >= ax.bbox.y1 and ax.bbox.x0 <= box.x0 < ax.bbox.x0 + ax.bbox.width / 2
+
+
 def test_what_a_run_says_of_itself_is_as_large_as_the_names_of_the_axes():
     for figure in (plot_perplexity(a_history(stopped="stopped")), plotting.LiveFigure(a_history(), 500).plot()):
         (ax,) = figure.axes
@@ -146,6 +154,7 @@ def test_each_label_is_tied_to_the_end_of_its_line():
             value, rel=0.01
         )
         assert Text.get_window_extent(text).x0 > ax.bbox.x1 + 5
+        assert text.get_fontsize() < ax.xaxis.label.get_fontsize()
         assert text.arrow_patch.get_edgecolor() == matplotlib.colors.to_rgba(text.get_color())
 
 
