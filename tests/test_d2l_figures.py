@@ -81,12 +81,12 @@ def test_animator_keeps_every_point_of_every_curve(tmp_path, recwarn):
     animator = d2l.Animator(xlabel="epoch", legend=["train", "test"], xlim=[1, 3], yscale="log")
     animator.add(1, [5.0, None])
     animator.fig.canvas.draw()  # from here on the axes have limits, which must grow with the curves
-    animator.add(2, (torch.tensor(4.0), 8))
-    animator.add(3, [3, 7])
-    assert curves(animator.axes[0]) == [([1, 2, 3], [5, 4, 3]), ([2, 3], [8, 7])]
+    animator.add(2, (torch.tensor(4.0), 80))
+    animator.add(3, [3, 70])
+    assert curves(animator.axes[0]) == [([1, 2, 3], [5, 4, 3]), ([2, 3], [80, 70])]
     assert animator.axes[0].get_xlim() == (1, 3)
     low, high = animator.axes[0].get_ylim()
-    assert low <= 3 and high >= 8
+    assert low <= 3 and high >= 80
     assert not d2l.plt.get_fignums() and not recwarn.list  # nothing stays open, nothing is shown
     animator.fig.savefig(tmp_path / "curve.png")
     first, *_ = d2l.Animator(nrows=2, ncols=3).axes

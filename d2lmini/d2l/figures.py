@@ -76,8 +76,10 @@ def set_figsize(figsize=(3.5, 2.5)):
 def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
     """Labels, limits, scales and legend of matplotlib axes, with a grid; None leaves a thing as it is."""
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
-    axes.set_xlim(xlim)
-    axes.set_ylim(ylim)
+    if xlim is not None:  # matplotlib takes set_xlim(None) as: from now on, these limits stay
+        axes.set_xlim(xlim)
+    if ylim is not None:
+        axes.set_ylim(ylim)
     if legend:
         axes.legend(legend)
     axes.grid(True)
