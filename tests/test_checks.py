@@ -16,6 +16,7 @@ from torch import nn
 
 from d2lmini import checks
 from d2lmini.checks import concise, judge
+from d2lmini.checks.the_clinic import CAUSES, REMEDIES
 
 NAMES = checks.__all__
 
@@ -65,6 +66,17 @@ def test_right_answers_are_accepted_in_every_style(name, capsys):
     for function in RIGHT[name]:
         text = verdict(name, function, capsys)
         assert text == f"✓ {name}: right" or text.startswith(f"✓ {name}: right (it returns "), text
+
+
+def test_a_diagnosis_is_right_for_one_cause_and_its_remedies_only():
+    truth = RIGHT["diagnose"][0]
+    for run in range(1, 9):
+        accepted = {
+            pair
+            for pair in itertools.product(CAUSES, REMEDIES)
+            if checks.diagnose.verdict(lambda r, run=run, pair=pair: pair if r == run else truth(r)).startswith("✓")
+        }
+        assert truth(run) in accepted and len(accepted) == (2 if run == 7 else 1)  # smaller steps help there, too
 
 
 @pytest.mark.parametrize("name", NAMES)

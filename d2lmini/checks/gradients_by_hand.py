@@ -6,17 +6,17 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from .judge import Check, hot, ids, normal
-from .prediction import OVERFLOW, SOFTMAX_AXIS, SOFTMAXES
+from .prediction import ONE_MAXIMUM, OVERFLOW, SOFTMAX_AXIS, SOFTMAXES
 from .reading import Flaw, Parts
-from .watching import floats, memory, with_gradients
+from .watching import Calls, floats, memory, with_gradients
 
 
 def without_autograd(function, *args):
-    """The result, and whether autograd has computed it: then it unpacks what it had saved."""
-    unpacked = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: unpacked.append(1) or tensor):
+    """The result, and whether autograd has computed it: then it unpacks what it had saved, or makes dual numbers."""
+    unpacked, saved = [], torch.autograd.graph.saved_tensors_hooks
+    with saved(lambda tensor: tensor, lambda tensor: unpacked.append(1) or tensor), Calls() as calls:
         found = Parts({"result": function(*args)})
-    if unpacked:
+    if unpacked or "_make_dual" in calls.names:
         found["way"] = Flaw("autograd computes it", "Write the formula yourself: no backward, no autograd.")
     return found
 
@@ -45,8 +45,8 @@ softmax_gradient = Check(
         ("a single row, vocabulary 2", (torch.tensor([[0.5, -1.2]]), torch.tensor([1]))),
         ("two rows, vocabulary 3", (torch.tensor([[0.5, -1.2, 0.1], [2.0, 0.3, -0.4]]), torch.tensor([2, 0]))),
         (
-            "large logits, up to 1,000",
-            (torch.tensor([[1000.0, 0.0, -1000.0], [0.0, 999.0, 1000.0]]), torch.tensor([1, 2])),
+            "large logits, from -1,000 to 1,000",
+            (torch.tensor([[1000.0, 0.0, -1000.0], [-900.0, -901.0, -899.0]]), torch.tensor([1, 2])),
         ),
         ("logits (5, 3), the same target several times", (normal(rng, 5, 3), torch.tensor([2, 0, 2, 2, 0]))),
         ("logits (4, 6) that are a transposed tensor", (normal(rng, 6, 4).T, ids(rng, 6, 4))),
@@ -71,7 +71,8 @@ softmax_gradient = Check(
         "Did you forget the softmax?": {"by": "none"},
         "Did you take logarithms of probabilities (log_softmax)?": {"by": "log"},
         "Did you use sigmoid? Cross-entropy over a vocabulary has softmax.": {"by": "sigmoid"},
-        OVERFLOW: {"by": "unsafe"},
+        OVERFLOW: [{"by": "unsafe"}, {"by": "minus mean"}],
+        ONE_MAXIMUM: {"by": "one maximum"},
         "Did you change the targets' columns in all rows? Pair each row with its own target.": {"rows": "all"},
     },
     run=without_autograd,

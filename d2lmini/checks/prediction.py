@@ -12,6 +12,7 @@ from .watching import Calls
 
 SOFTMAX_AXIS = "Did you take the softmax over the wrong axis? Take it over the last axis (dim=-1)."
 OVERFLOW = "Does exp overflow? torch.softmax is safe for large numbers."
+ONE_MAXIMUM = "Did you subtract the largest logit of all rows? Each row has its own: amax(dim=-1, keepdim=True)."
 
 
 def written(ids, num_preds, params, *, read=lambda ids: ids, prefix=None, carry=True, first=0, more=0,
@@ -190,9 +191,7 @@ temperature = Check(
             {"by": "flat sum"},
             {"by": "safe flat sum"},
         ],
-        "Did you subtract the largest logit of all rows? Each row has its own: amax(dim=-1, keepdim=True).": {
-            "by": "one maximum"
-        },
+        ONE_MAXIMUM: {"by": "one maximum"},
     },
     any_float=True,
 )

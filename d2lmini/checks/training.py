@@ -228,7 +228,7 @@ train_step = Check(
             ("X of shape ({}, {})", 1, 2, 3, 5, 4, 0.7, 0.3),
             ("X of shape ({}, {}), gradients with a norm below theta", 1, 3, 2, 5, 4, 0.7, 40.0),
             ("two steps one after the other, X of shape ({}, {})", 2, 3, 4, 5, 4, 0.4, 0.8),
-            ("X of shape ({}, {})", 1, 40, 15, 7, 6, 1.7, 0.6),
+            ("X of shape ({}, {})", 1, 40, 15, 7, 6, 60.0, 0.02),
         ]
     ],
     training_step,

@@ -91,6 +91,10 @@ class Calls(TorchFunctionMode):
         super().__init__()
         self.functions, self.largest = [], 0
 
+    @property
+    def names(self):
+        return {getattr(function, "__name__", "") for function in self.functions}
+
     def __torch_function__(self, function, types, args=(), kwargs=None):
         self.functions.append(function)
         result = function(*args, **(kwargs or {}))

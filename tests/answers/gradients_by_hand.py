@@ -93,6 +93,33 @@ wrong("softmax_gradient", "Does exp overflow? torch.softmax is safe for large nu
 )
 
 
+@wrong("softmax_gradient", "Did you subtract the largest logit of all rows?")
+def _(logits, targets):
+    exp = (logits - logits.max()).exp()
+    return (exp / exp.sum(1, keepdim=True) - torch.eye(logits.shape[1])[targets]) / len(logits)
+
+
+@wrong("softmax_gradient", "Does exp overflow?", "Did you forget to divide by the number of rows?")
+def _(logits, targets):
+    exp = (logits - logits.mean(1, keepdim=True)).exp()
+    return exp / exp.sum(1, keepdim=True) - torch.eye(logits.shape[1])[targets]
+
+
+@right("softmax_gradient")
+def _(logits, targets):
+    grad = torch.zeros_like(logits)
+    for row, target in enumerate(targets.tolist()):
+        shifted = (logits[row] - logits[row].max()).exp()
+        grad[row] = shifted / shifted.sum()
+        grad[row, target] -= 1
+    return grad.mul(1 / len(targets))
+
+
+@wrong("softmax_gradient", "Write the formula yourself: no backward, no autograd.")
+def _(logits, targets):
+    return torch.func.grad(F.cross_entropy)(logits, targets)
+
+
 @wrong("softmax_gradient", "Did you change the targets' columns in all rows? Pair each row with its own target.")
 def _(logits, targets):
     probs = torch.softmax(logits, dim=1)
@@ -110,6 +137,11 @@ right("tanh_backward")(lambda dH, H: dH - dH * H * H)
 
 
 wrong("tanh_backward", changes("dH"))(lambda dH, H: dH.mul_(1 - H).mul_(1 + H))
+
+
+wrong("tanh_backward", "Write the formula yourself: no backward, no autograd.")(
+    lambda dH, H: torch.func.jvp(torch.tanh, (H.atanh().nan_to_num(posinf=20, neginf=-20),), (dH,))[1]
+)
 
 
 right("tanh_backward")(lambda dH, H: dH / torch.cosh(torch.atanh(H)) ** 2)

@@ -71,6 +71,11 @@ def _(ids, vocab_size):
     return F.one_hot(ids, vocab_size)
 
 
+wrong("one_hot", "Make the vectors yourself, from what the notebook has shown.")(
+    lambda ids, vocab_size: torch.ops.aten.one_hot(ids, vocab_size).float()
+)
+
+
 @wrong("one_hot", "Did you return True and False? .float() makes them the numbers 1 and 0.")
 def _(ids, vocab_size):
     return ids.unsqueeze(-1) == torch.arange(vocab_size)
