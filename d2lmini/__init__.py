@@ -1,7 +1,7 @@
 """d2lmini: the helper package of the course "a recurrent neural network from scratch".
 
 The public names, in the order in which the notebooks build them. A module is imported when one of its names is first
-used: `import d2lmini` costs nothing, and python -m d2lmini doctor runs even if torch doesn't.
+used, so `import d2lmini` costs nothing, and python -m d2lmini doctor runs even if PyTorch doesn't.
 """
 
 from importlib import import_module

@@ -13,7 +13,7 @@ COMMANDS = {
     "doctor": "check the installation: Python, packages, device, texts, notebooks",
     "start": "make your own copy of the notebooks, without outputs",
     "update": "bring your copy up to date; what you wrote stays",
-    "reset": "make one notebook of your copy as it was at the start",
+    "reset": "restore one notebook of your copy to what it was at the start",
     "progress": "list the exercises of your copy: right, tried, open",
 }
 
@@ -42,7 +42,7 @@ Bring the notebooks of your copy up to date. Your exercises, guesses and own cel
 course have changed is kept below the course's cell. Each file that changes has a backup in the folder backups."""
 
 RESET = """\
-Make one notebook of your copy as it was at the start. The old file goes to the folder backups."""
+Restore one notebook of your copy to what it was at the start. The old file goes to the folder backups."""
 
 PROGRESS = """\
 List the exercises of your copy: right, tried or open, as the checks printed it when the notebooks were last saved."""
@@ -125,7 +125,7 @@ def add_generate_options(parser):
     parser.add_argument("--seed", type=whole_number(0), default=0, metavar="N", help="default: 0")
 
 
-# Both need torch. Until they're at work there is nothing to save, so Ctrl-C may end them anywhere.
+# Both need PyTorch. Until they're at work there is nothing to save, so Ctrl-C may end them anywhere.
 
 
 def train(options):

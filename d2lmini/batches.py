@@ -49,7 +49,7 @@ class Batches:
         check_seed(seed)
         self.tokens = as_ids(tokens).to("cpu", torch.int64)
         if self.tokens.dim() != 1:
-            raise TypeError(f"tokens must be one row of ids, not a tensor of shape {tuple(self.tokens.shape)}.")
+            raise TypeError(f"tokens must be 1-D, ids one after another, not of shape {tuple(self.tokens.shape)}.")
         self.batch_size, self.num_steps, self.seed, self.epoch = batch_size, num_steps, seed, 1
         self.num_batches = (len(self.tokens) - 1) // (batch_size * num_steps)
         if self.num_batches < 1:

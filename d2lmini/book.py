@@ -52,7 +52,7 @@ def fetch(url, path, cache):
     end = time.monotonic() + PATIENCE
     with requests.get(url, stream=True, timeout=TIMEOUT) as response, open(path, "wb") as file:
         response.raise_for_status()
-        for chunk in response.iter_content(64):  # small, so that the clock is looked at often
+        for chunk in response.iter_content(64):  # small, so that the clock is checked often
             file.write(chunk)
             if time.monotonic() > end:
                 raise requests.Timeout(f"not complete after {PATIENCE} s")

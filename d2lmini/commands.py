@@ -74,7 +74,7 @@ def load(path, form):
     if num_train < needed:
         raise ValueError(
             f"the text has {len(text):,} characters after normalising it to {form}, but needs {-(-needed * 5 // 4):,}: "
-            "four fifths are to train on, in minibatches. Choose a longer text."
+            "four fifths of it must fill a minibatch. Choose a longer text."
         )
     return text, *load_corpus(text, form, num_train)
 
@@ -83,7 +83,7 @@ def make_model(vocab, options, device):
     try:
         return RNNModelScratch(len(vocab), options.hiddens, device, seed=options.seed, orthogonal=True)
     except (RuntimeError, MemoryError) as error:
-        raise ValueError(f"{options.hiddens} hidden units need more memory than {device} has.") from error
+        raise ValueError(f"{options.hiddens} hidden units need more memory than {device} has: choose fewer.") from error
 
 
 # Train
@@ -163,7 +163,7 @@ def generate(options):
     model, vocab = load_model(options.file)
     prefix = options.prefix
     if any(char not in vocab for char in prefix):
-        prefix = prefix.lower()  # as both forms of the course make their text
+        prefix = prefix.lower()  # both forms of the course are lower case
     unknown = sorted({char for char in prefix if char not in vocab})
     if unknown:
         known = [token for token in vocab.idx_to_token if token not in vocab.reserved_tokens]

@@ -52,7 +52,7 @@ class Output:
 
 @contextmanager
 def console():
-    """Inside, sys.stdout and sys.stderr are Outputs, and stdout shows no control characters. Gives that of stdout."""
+    """Inside, sys.stdout and sys.stderr are Outputs, and stdout shows no control characters. Yields stdout's."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -1,4 +1,4 @@
-"""A learner's own copy of the notebooks: start it, bring it up to date, renew one notebook, see how far it is.
+"""A learner's own copy of the notebooks: start it, bring it up to date, reset one notebook, see how far it is.
 
 A copy begins as the course's cells without their outputs, so that no answer appears below a question. In its metadata
 each notebook keeps which notebook it is and a hash of every cell as the course had it. An update compares three
@@ -99,7 +99,7 @@ def recorded(notebook):
 
 
 def fresh(path):
-    """The course's notebook at `path` as a copy begins: without outputs, and with its record."""
+    """The course's notebook at `path` as it is when a copy begins: without outputs, and with its record."""
     notebook = read_notebook(path)
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
@@ -118,7 +118,7 @@ def merge(mine, newest):
     """The notebook `newest` (see `fresh`) with what the learner wrote in `mine`. Returns (notebook, remarks).
 
     The course's cells come in the course's order. A cell whose text stays as it was keeps its outputs. Each of the
-    learner's own cells stays behind the cell that it was behind. A cell that only one side changed is taken from that
+    learner's own cells stays below the cell that it was below. A cell that only one side changed is taken from that
     side. If both changed it, an exercise or a guess is the learner's; any other cell is the course's, with the
     learner's version as a cell of its own below it. remarks: list of str, what moved.
 
@@ -163,7 +163,7 @@ def sort_cells(cells, course, record):
         elif name not in course and record.get(name) == fingerprint(cell):
             removed += 1  # the course no longer has it, and the learner never changed it
         else:
-            own[behind].append({**cell, "id": None} if name in course else cell)  # a second cell with one id
+            own[behind].append({**cell, "id": None} if name in course else cell)  # a second cell with the same id
     return learners, own, removed
 
 
@@ -284,7 +284,7 @@ def update_notebook(path, newest, backup):
 
 
 def reset(number, folder=None):
-    """Make one notebook as it was at the start of the course; the old file is kept as a backup. Returns 0.
+    """Restore one notebook to what it was at the start of the course, and keep the old file as a backup. Returns 0.
 
     number: such as "05". Raises ValueError for a number that the course doesn't have, or if several notebooks of the
     folder have it.
@@ -356,7 +356,7 @@ def state(cell, stub):
 
 
 def find_copies(folder):
-    """[(path, number)] of the notebooks of the course in a learner's folder, wherever and whatever they are called.
+    """[(path, number)] of the course's notebooks in a learner's folder, wherever they are and whatever they're called.
 
     A file that can't be read is one of them; its number is None if its name doesn't tell.
     Raises ValueError if there are none.

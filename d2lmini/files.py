@@ -44,8 +44,8 @@ def write_atomically(path, data):
 def check_writable(path):
     """Raise OSError if write_atomically couldn't write `path` now: better said before hours of training than after.
 
-    Refused are folders, pipes, devices, write-protected files (even if root could replace them), names that are too
-    long, and folders that are missing or can't be written to.
+    It refuses folders, pipes, devices, write-protected files (even if root could replace them), names that are too
+    long, and files in a folder that is missing or can't be written to.
     """
     path = Path(os.path.realpath(path))
     try:
@@ -72,7 +72,7 @@ def check_target(path):
     except FileNotFoundError:
         return None
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, "it's no regular file, but a folder, a pipe or a device")
+        raise OSError(errno.EINVAL, "it isn't a regular file but a folder, a pipe or a device")
     if not mode & 0o222 or not os.access(path, os.W_OK):  # os.access alone tells root that all is allowed
         raise OSError(errno.EACCES, "it's write-protected")
     return stat.S_IMODE(mode)
@@ -125,7 +125,7 @@ def write_file(path, tensors, description):
     check_kind(path, description["kind"])
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(description)
-    size = len(json.dumps(text))  # in the file it is a text inside of a JSON text
+    size = len(json.dumps(text))  # in the file it's a string inside another JSON text
     if size > LARGEST_TEXT:
         raise ValueError(
             f"the description of this {description['kind']} takes {size:,} bytes, but a file can hold only "
@@ -152,7 +152,7 @@ def read_file(path, kind=None):
     from safetensors.torch import load
 
     if not stat.S_ISREG(os.stat(path).st_mode):  # reading from a pipe could wait forever
-        raise ValueError(f"{path} is no regular file, but a folder, a pipe or a device: choose another path.")
+        raise ValueError(f"{path} isn't a regular file but a folder, a pipe or a device: choose another path.")
     data = Path(path).read_bytes()
     try:
         tensors = load(data)

@@ -52,7 +52,7 @@ def check_prefix(prefix, vocab):
 def check_finite(scores):
     """Raise ValueError unless all scores are finite numbers."""
     if not scores.isfinite().all():
-        raise ValueError("the model's logits aren't finite numbers: its training has diverged, train a new model.")
+        raise ValueError("the model's logits aren't finite numbers: its training run diverged. Train a new model.")
 
 
 def decode_with(model, scores, state, num_preds, choose, num_reserved):
@@ -63,7 +63,7 @@ def decode_with(model, scores, state, num_preds, choose, num_reserved):
     ids = []
     for _ in range(num_preds):
         scores = scores.clone()
-        scores[:, :num_reserved] = -torch.inf  # "<unk>" stands for a gap, it isn't a character
+        scores[:, :num_reserved] = -torch.inf  # "<unk>" stands for a gap and isn't a character
         X = choose(scores)[:, None].to(scores.device)  # (num_sequences, 1)
         ids.append(X)
         scores, state = model(X, state)

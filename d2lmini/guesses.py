@@ -13,7 +13,7 @@ def guess(question, answer=...):
     """Keep a guess until `compare_guesses`; the dots mean that the reader made none.
 
     question: str, a few words that say what is guessed. answer: anything, printed as it is.
-    Raises ValueError if the question is no text.
+    Raises ValueError if the question isn't text.
     """
     if not isinstance(question, str) or not question.strip():
         raise ValueError(f"the question of a guess must be text, not {question!r}: guess('perplexity at the end', 4)")

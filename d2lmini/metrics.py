@@ -41,7 +41,8 @@ def evaluate(model, tokens, batch_size=1, num_steps=256):
     length = len(tokens) // batch_size
     if length < 2:
         raise ValueError(
-            f"{len(tokens)} tokens in {batch_size} sequences leave nothing to predict: each needs at least 2."
+            f"{len(tokens)} tokens in {batch_size} sequences leave nothing to predict: each needs at least 2. "
+            "Use a smaller batch_size, or a longer text."
         )
     tokens = tokens[: batch_size * length].reshape(batch_size, length)
     check_ids(tokens, model.vocab_size)

@@ -12,8 +12,8 @@ from torch import nn
 
 from .validate import as_ids, check_batch, check_ids, check_positive, check_seed, check_size, check_X
 
-# torch sets up its library for tanh in the very first call. When two threads share that call, now and then one of them
-# computes with fewer digits, and no two runs are alike. So the first call is made here, by one thread.
+# PyTorch sets up its library for tanh in the very first call. When two threads share that call, now and then one of
+# them computes with fewer digits, and no two runs are alike. So the first call is made here, by one thread.
 torch.tanh(torch.zeros(8))
 
 
@@ -27,7 +27,7 @@ def try_gpu(i=0):
 
 
 def one_hot(ids, vocab_size):
-    """Each id as a row of `vocab_size` zeros with a single one at that id.
+    """Each id as a row of zeros, `vocab_size` long, with a single 1 at that id.
 
     ids: integer tensor (or list) of any shape; returns float32, shape (*ids.shape, vocab_size).
     Raises TypeError for ids that aren't integers and ValueError for an id outside 0 .. vocab_size - 1.
@@ -184,7 +184,9 @@ class RNNModel(nn.Module):
         if rnn_layer.proj_size:
             raise ValueError("rnn_layer projects its states, which RNNModel can't read: drop proj_size.")
         if rnn_layer.bidirectional:
-            warnings.warn("a bidirectional layer sees what it is asked to predict: no perplexity counts.", stacklevel=2)
+            warnings.warn(
+                "a bidirectional layer sees what it is asked to predict: its perplexity means nothing.", stacklevel=2
+            )
         self.rnn, self.vocab_size, self.num_hiddens = rnn_layer, vocab_size, rnn_layer.hidden_size
         self.num_directions = 2 if rnn_layer.bidirectional else 1
         weight = rnn_layer.weight_hh_l0

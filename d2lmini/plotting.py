@@ -51,7 +51,7 @@ def notebook():
 
 
 def draw_sharply():
-    """Let the notebook show figures as `sharp_png` draws them, unless its learner chose another format (SVG, say)."""
+    """Let the notebook show figures as `sharp_png` draws them, unless the learner chose another format (SVG, say)."""
     from matplotlib.figure import Figure
 
     if shell := notebook():
@@ -61,9 +61,10 @@ def draw_sharply():
 
 
 def sharp_png(figure):
-    """A figure as PNG for the notebook: (bytes, size on the page), with four pixels for each one of the page.
+    """A figure as PNG for the notebook: (bytes, size on the page), with four pixels for each pixel of the page.
 
-    A screen of high resolution shows them all. 256 colours keep the file smaller than a quarter of the pixels were.
+    A high-resolution screen shows them all. With only 256 colours, the file is still smaller than one with a quarter of
+    the pixels in all colours.
     """
     from PIL import Image  # matplotlib needs it anyway
 
@@ -258,10 +259,10 @@ class LiveDisplay:
 
 
 class LiveFigure(LiveDisplay):
-    """The perplexity figure of a running training: how far it is, and how long it will take.
+    """The perplexity figure of a training run in progress: how far it is, and how long it will take.
 
-    The last picture tells nothing of the time, so that the same training leaves the same picture. Call it with the
-    History that grows and the number of epochs that are planned.
+    The last picture doesn't show the time, so that equal training runs leave equal pictures. Call it with the
+    growing History and the planned number of epochs.
     """
 
     def __init__(self, history, num_epochs):

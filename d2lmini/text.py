@@ -42,7 +42,7 @@ def read_text(path=None):
 
 
 def normalise(text, form="letters"):
-    """Reduce a text to few characters.
+    """Reduce a text to a small set of characters.
 
     "letters": lower case, and every run of anything but a-z becomes one space (27 characters at most).
     "characters": lower case, every line break becomes a space, punctuation stays.

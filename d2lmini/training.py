@@ -84,7 +84,7 @@ def train_epoch(model, batches, lr, theta=1.0, updater=None, loss_fn=F.cross_ent
     stands for the mean negative log-likelihood in nats.
 
     Raises TrainingDiverged when the loss isn't a number or above 104 nats per token, where the probability of the
-    true token is 0 in single precision; the parameters are then as they were before it.
+    true token is 0 in single precision; the parameters are then as they were before that minibatch.
     """
     params = list(model.parameters())
     updater = updater or (lambda: sgd(params, lr))
@@ -141,7 +141,10 @@ class Watch:
         if self.prefixes and self.vocab is None:
             raise ValueError("to continue the prefixes, Watch needs the vocab, too: Watch(vocab=vocab, prefixes=...).")
         if self.vocab is not None and len(self.vocab) != model.vocab_size:
-            raise ValueError(f"the vocabulary has {len(self.vocab)} tokens, but the model {model.vocab_size}.")
+            raise ValueError(
+                f"the vocabulary has {len(self.vocab)} tokens, but the model {model.vocab_size}: "
+                "use the Vocab that it was made for."
+            )
         if self.prefixes:
             check_vocab(self.vocab)
         for prefix in self.prefixes:
@@ -183,7 +186,7 @@ def train(model, batches, num_epochs, lr, theta=1.0, *, updater=None, watch=None
     watch = Watch() if watch is None else watch
     check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint)
     if not isinstance(watch, Watch):
-        raise TypeError(f"watch must be a Watch, not {type(watch)}: watch=Watch(held_out=...).")
+        raise TypeError(f"watch must be a Watch, not {type(watch).__name__}: watch=Watch(held_out=...).")
     watch.check(model)
     history = History()
     if checkpoint is not None:
@@ -229,7 +232,7 @@ def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
     if updater is None:
         check_positive("lr", lr)
         if not lr < math.inf:
-            raise ValueError("lr must be finite.")
+            raise ValueError(f"lr must be finite, not {lr}.")
     elif not callable(updater):
         raise TypeError(f"updater must be a function without arguments (optimizer.step), not {updater!r}.")
     if theta is not None:
@@ -241,19 +244,23 @@ def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
     for name in ("vocab_size", "parameters"):
         if not hasattr(model, name):
             raise TypeError(
-                f"model must be an RNNModelScratch, RNNModelByHand or RNNModel; {type(model)} has no {name}."
+                f"model must be an RNNModelScratch, RNNModelByHand or RNNModel; {type(model).__name__} has no {name}."
             )
     missing = [
         name for name in ("tokens", "batch_size", "carries_state", "epoch", "__iter__") if not hasattr(batches, name)
     ]
     if missing:
-        raise TypeError(f"batches must be SequentialBatches or RandomBatches; {type(batches)} has no {missing[0]}.")
+        raise TypeError(
+            f"batches must be SequentialBatches or RandomBatches; {type(batches).__name__} has no {missing[0]}."
+        )
     check_text("the training text", batches.tokens, model.vocab_size)
     params = list(model.parameters())
     if not any(param.requires_grad for param in params):
         raise ValueError("none of the model's parameters has requires_grad=True: there is nothing to train.")
     if not all(param.isfinite().all() for param in params):
-        raise ValueError("the model's parameters aren't all finite numbers: it was ruined before. Make a new model.")
+        raise ValueError(
+            "the model's parameters aren't all finite numbers: an earlier run has ruined it. Make a new model."
+        )
 
 
 def check_text(name, tokens, vocab_size):
@@ -269,7 +276,7 @@ def check_text(name, tokens, vocab_size):
 def check_alive(model, batches, lr, theta):
     """Raise TrainingDiverged if the last update has ruined the model, which is then neither measured nor stored.
 
-    It reads the beginning of the training text and takes nothing from `batches`, so the training doesn't notice.
+    It reads the beginning of the training text and takes nothing from `batches`, so the training run isn't affected.
     """
     tokens = batches.tokens[: PROBED * batches.batch_size]
     ppl = evaluate(model, tokens, min(batches.batch_size, len(tokens) // 2), PROBED)

@@ -24,7 +24,7 @@ def check_seed(seed):
 
 
 def check_positive(name, value):
-    """Raise TypeError or ValueError unless `value` is a number above 0 that torch can use (infinity is one)."""
+    """Raise TypeError or ValueError unless `value` is a number above 0 that PyTorch can use (infinity is one)."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise TypeError(f"{name} must be a number, not {value!r} ({type(value).__name__}).")
     if not value > 0:
@@ -78,9 +78,13 @@ def check_vocab(vocab):
     if not hasattr(vocab, "idx_to_token") or not hasattr(vocab, "reserved_tokens"):
         raise TypeError(f"vocab must be a Vocab, not {type(vocab).__name__}.")
     if len(vocab) == len(vocab.reserved_tokens):
-        raise ValueError("the vocabulary holds nothing but reserved tokens, which are never generated.")
+        raise ValueError(
+            "the vocabulary holds nothing but reserved tokens, which are never generated: make it from a text."
+        )
     if not all(isinstance(token, str) for token in vocab.idx_to_token):
-        raise TypeError("the vocabulary has tokens that aren't str, so no text can be made of them.")
+        raise TypeError(
+            "the vocabulary has tokens that aren't str, so they can't be joined: make it from tokenize(text)."
+        )
 
 
 def check_batch(X, state, expected):

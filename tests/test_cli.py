@@ -199,13 +199,13 @@ def test_the_defaults_are_those_that_the_help_names():
         (["--output", "one/folder"], f"{Path('one/folder')}: Not a directory" if sys.platform != "win32" else "one"),
         (["--checkpoint", "no/folder/run"], "there is no folder"),
         (["--checkpoint", "binary"], "isn't a file of d2lmini"),
-        (["--checkpoint", "."], "it's no regular file, but a folder, a pipe or a device"),
+        (["--checkpoint", "."], "it isn't a regular file but a folder, a pipe or a device"),
         (["--nonsense"], "unrecognized arguments: --nonsense; see python -m d2lmini --help"),
         (["fly"], "invalid choice: 'fly'"),
         (["generate"], "the following arguments are required: FILE, --prefix"),
         (["generate", "one"], "the following arguments are required: --prefix"),
         (["generate", "missing", "--prefix", "a"], "missing: No such file"),
-        (["generate", ".", "--prefix", "a"], ". is no regular file, but a folder, a pipe or a device"),
+        (["generate", ".", "--prefix", "a"], ". isn't a regular file but a folder, a pipe or a device"),
         (["generate", "binary", "--prefix", "a"], "binary isn't a file of d2lmini"),
         (["generate", "model", "--prefix", "a", "--length", "0"], "0 isn't a whole number from 1"),
         (["generate", "model", "--prefix", "a", "--temperature", "0"], "temperature must be"),
@@ -314,7 +314,7 @@ def test_a_file_that_the_run_would_replace_is_refused(run):
 def test_a_folder_in_the_place_of_a_file_is_noticed_before_the_training(run, place):
     Path("d2lmini-output", place).mkdir(parents=True)
     code, out, err = run(*QUICK)
-    assert (code, out) == (2, "") and f"could not write {place}: it's no regular file, but a folder" in err
+    assert (code, out) == (2, "") and f"could not write {place}: it isn't a regular file but a folder" in err
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc"), reason="a system without /proc")

@@ -234,7 +234,7 @@ def refused(path, message, number=None):
 
 
 def test_a_folder_is_not_replaced(tmp_path):
-    refused(tmp_path, "it's no regular file, but a folder", errno.EINVAL)
+    refused(tmp_path, "it isn't a regular file but a folder", errno.EINVAL)
     assert tmp_path.is_dir() and not os.listdir(tmp_path)
 
 
@@ -246,9 +246,9 @@ def test_pipes_sockets_and_devices_are_not_replaced(tmp_path):
         server.bind("socket")
         for path in (tmp_path / "pipe", tmp_path / "socket", "/dev/null"):
             before = os.stat(path).st_mode
-            refused(path, "it's no regular file")
+            refused(path, "it isn't a regular file")
             assert os.stat(path).st_mode == before
-    with pytest.raises(ValueError, match="no regular file"):  # and doesn't wait for somebody to write
+    with pytest.raises(ValueError, match="isn't a regular file"):  # and doesn't wait for somebody to write
         load_model(tmp_path / "pipe")
 
 

@@ -201,7 +201,7 @@ def test_a_ruined_model_generates_nothing_and_says_so(continued, value):
     model = sharp_model()
     with torch.no_grad():
         model.params[4][3] = value
-    with pytest.raises(ValueError, match="logits aren't finite numbers: its training has diverged"):
+    with pytest.raises(ValueError, match="logits aren't finite numbers: its training run diverged"):
         continued(model, VOCAB, TEXT, 5)
 
 

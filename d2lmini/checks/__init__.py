@@ -1,8 +1,8 @@
 """The checks of the exercises: `from d2lmini import checks as check`, then `check.one_hot(my_one_hot)`.
 
-A check takes the learner's function, compares it with a reference made of torch's or NumPy's own parts, prints a
-verdict, and returns None. There is one file per notebook, and it gives solutions away: a check knows the
-mistakes that it can recognise. How it judges is in judge.py. Every Check of every file here is found by itself.
+A check takes the learner's function, compares it with a reference made of PyTorch's or NumPy's own parts, prints a
+verdict, and returns None. There is one file per notebook. It gives solutions away, because it lists the mistakes
+that a check recognises. How a check judges is in judge.py. Every Check in a file of this folder is found automatically.
 """
 
 from importlib import import_module

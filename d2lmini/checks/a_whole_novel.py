@@ -57,7 +57,7 @@ lr_schedule = Check(
         "Did you count the steps from 0? The first step is step 1.": {"first": 1},
         "Did you forget the warm-up?": [{"rise": "none", "over": "all"}, {"rise": "none"}, {"rise": "full"}],
         "Did you let the warm-up rise along a curve? It's a straight line.": {"rise": "squared"},
-        "Did you decay in a straight line? A cosine is wanted.": {"fall": "line"},
+        "Did you decay in a straight line? It falls along a cosine.": {"fall": "line"},
         "Did you use a quarter of the cosine's period? Half a period goes from 1 to -1.": {"fall": "quarter"},
         "Did you keep the learning rate after the warm-up? It falls to 0 along a cosine.": {"fall": "stays"},
         "Did you write 1 - cos? That rises.": {"fall": "rises"},
@@ -143,9 +143,9 @@ mixture = Check(
         "Did you average the probabilities? Perplexity is exp of the mean of -log p.": {"score": "mean probability"},
         "Did you forget exp?": [{"score": "nats"}, {"score": "bits"}],
         "Did you swap the two results? The weight comes first.": {"results": lambda weight, ppl: (ppl, weight)},
-        "Did you add up where a mean is wanted?": {"score": "sum"},
+        "Did you add up instead of averaging?": {"score": "sum"},
         "Did you mix log2 and exp? Both must have the same base.": {"base": 2},
-        "Did you leave out the weight 0 or 1? Both ends are tried, too.": [
+        "Did you leave out the weight 0 or 1? Try both ends, too.": [
             {"weights": WEIGHTS[1:-1]}, {"weights": WEIGHTS[:-1]}, {"weights": WEIGHTS[1:]},
         ],
         "Did you try other weights? They are 0, 0.05, 0.1, ... 1.": [
@@ -158,7 +158,7 @@ mixture = Check(
 
 
 def reference_top_p(logits, p):
-    """A token stays if those that are likelier haven't reached p without it."""
+    """A token stays if the likelier tokens alone don't reach p."""
     probs = exact_softmax(logits)
     likelier = torch.where(probs[..., None, :] > probs[..., :, None], probs[..., None, :], 0.0).sum(-1)
     kept = probs * (likelier < p)
@@ -239,12 +239,12 @@ top_p = Check(
             {"upto": "probability above p"}, {"upto": "probability above 1 - p"}, {"upto": "part of the largest"},
         ],
         "Did you begin with the least likely tokens? Sort in descending order.": {"largest": False},
-        "Are the probabilities still sorted? Put them back to where their tokens were.": {"place": False},
+        "Are the probabilities still sorted? Put them back where their tokens were.": {"place": False},
         "Do the probabilities sum to 1? Renormalise after the cut.": {"final": "none"},
         "Did you renormalise by a second softmax? Divide by the sum.": {"final": "softmax"},
         "Did you set the other logits to 0? exp(0) is 1; -inf gives the probability 0.": {"final": "zeros"},
         "Did you give all tokens of the set the same probability?": {"final": "equal"},
-        "Did you return logits? Probabilities are wanted.": {"final": "logits"},
+        "Did you return logits? Return probabilities.": {"final": "logits"},
         "Did you return logarithms of probabilities?": {"final": "logs"},
         "Did you keep all tokens?": lambda logits, p: logits.softmax(-1),
         SOFTMAX_AXIS: {"axis": 0},

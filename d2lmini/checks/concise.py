@@ -84,7 +84,7 @@ gru_step = Check(
         "Did you apply R after W_hh, as nn.GRU does? Here it comes before.": {"reset": "after"},
         "Did you forget the reset gate R?": {"reset": "no"},
         "Did you multiply by 1 - R instead of R?": {"reset": "1 - R"},
-        "Did you use Z again in the candidate? There it is R that multiplies H.": {"reset": "Z"},
+        "Did you use Z again in the candidate? There, R multiplies H.": {"reset": "Z"},
         TANH_MISSING: {"squash": same_value},
         SIGMOID_CANDIDATE: {"squash": torch.sigmoid},
         GATES_TANH: {"gates": torch.tanh},
@@ -190,7 +190,7 @@ def observe_layer(function, inputs, H, params):
         found["bias_ih_l0 + bias_hh_l0"] = layer.bias_ih_l0 + layer.bias_hh_l0
     if not all(param.requires_grad for param in layer.parameters()):
         found["requires_grad"] = Flaw(
-            "the layer can't be trained: a parameter takes no gradients", "Copy numbers only."
+            "the layer can't be trained: a parameter takes no gradients", "Copy numbers only, with copy_ under no_grad."
         )
     if found["layers"] == "1" and layer.input_size == inputs.shape[2] and layer.hidden_size == H.shape[1]:
         found["outputs"] = layer(inputs.transpose(0, 1) if layer.batch_first else inputs, H[None])[0]

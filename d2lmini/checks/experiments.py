@@ -6,7 +6,7 @@ import numpy as np
 
 from .judge import Check
 
-ALONG = "Does each minibatch have as many tokens as in the common setting? Then batch_size must change, too."
+ALONG = "Does each minibatch have as many tokens as in the common setting? Change batch_size along with num_steps."
 ROUNDED = "Is batch_size the nearest whole number? round, not // or int."
 VALIDATION = "Did you choose by the test perplexity? Choose on the validation half, report on the test half."
 
@@ -60,7 +60,7 @@ plan = Check(
         "Did you lose the other settings? Each run needs all of them: dict(common).": {"keep": False},
         "Did you plan one seed only? Each length needs every seed.": {"first_only": True},
         "Did you put the same dict into the list again and again? Make a new one for each run.": repeated,
-        "Is the order right? All seeds of the first length, then all seeds of the next.": {"loop": "seeds"},
+        "Is the order right? All seeds of the first length come first, then all seeds of the next.": {"loop": "seeds"},
     },
 )
 
@@ -103,7 +103,7 @@ def tables(rng):
             ([row("B", 0, 5.0, 5.5), row("A", 1, 6.2, 6.4), row("B", 1, 9.0, 9.1), row("A", 0, 6.0, 6.3)],),
         ),
         (
-            "three seeds, of which one is an outlier",
+            "three seeds, one of them an outlier",
             ([row("A", s, v, v + 0.5) for s, v in enumerate((5.0, 5.1, 9.0))]
              + [row("B", s, v, v - 0.25) for s, v in enumerate((5.6, 5.5, 5.4))],),
         ),
@@ -179,7 +179,7 @@ def pooled(runs, name):
 
 
 def beyond_the_first(runs, name):
-    """Settings of which an arm has a value that the first arm hasn't."""
+    """Settings for which some arm has a value that the first arm doesn't have."""
     first = [run for run in runs if run[name] == runs[0][name]]
     known = {other: {run[other] for run in first} for other in runs[0] if other != name}
     return sorted(other for other in known if any(run[other] not in known[other] for run in runs))
@@ -196,7 +196,7 @@ confounders = Check(
         ("arms that share one seed", (two_arms({"seed": [0, 1]}, {"seed": [1, 2]}), "units")),
         ("arms with the same lowest and highest value", (two_arms({"lr": [1, 4]}, {"lr": [1, 2, 4]}), "units")),
         ("arms whose values have the same sum", (two_arms({"seed": [0, 3]}, {"seed": [1, 2]}), "units")),
-        ("one arm with a run more", (two_arms({"seed": [0, 1], "lr": [1]}, {"seed": [0, 1, 1], "lr": [1]}), "units")),
+        ("one arm with an extra run", (two_arms({"seed": [0, 1], "lr": [1]}, {"seed": [0, 1, 1], "lr": [1]}), "units")),
         ("a third arm that differs", (grid(units=[64, 128], lr=[1]) + grid(units=[256], lr=[2]), "units")),
         ("learning rates tuned in every arm", (grid(layer=["RNN", "GRU", "LSTM"], lr=[1, 2, 4], seed=[0]), "layer")),
         ("the second of three arms differs", ([{"units": n, "lr": lr} for n, lr in ((1, 4), (2, 5), (3, 4))], "units")),

@@ -127,7 +127,7 @@ WRONG_NETWORKS = {
 
 
 def library_rnn(params, inputs, H):
-    """All states by torch's own recurrent layer."""
+    """All states by PyTorch's own recurrent layer."""
     W_xh, W_hh, b_h, *_ = params
     layer = nn.RNN(*W_xh.shape)
     zeros = torch.zeros_like(b_h)

@@ -56,7 +56,7 @@ softmax_gradient = Check(
     {
         "Did you forget to divide by the number of rows? The loss is a mean.": {"divisor": "none"},
         "Did you forget to subtract 1 at the target?": {"minus": 0},
-        "Did you add 1 at the target? It is subtracted.": {"minus": -1},
+        "Did you add 1 at the target? Subtract it.": {"minus": -1},
         "Is the sign the wrong way round? It is probabilities minus one-hot.": {"sign": -1},
         "Did you divide only one of the two terms by the number of rows? Divide both.": [
             {"divide": "probs"},
@@ -70,7 +70,7 @@ softmax_gradient = Check(
         SOFTMAX_AXIS: {"axis": 0},
         "Did you forget the softmax?": {"by": "none"},
         "Did you take logarithms of probabilities (log_softmax)?": {"by": "log"},
-        "Did you use sigmoid? Cross-entropy over a vocabulary has softmax.": {"by": "sigmoid"},
+        "Did you use sigmoid? Cross-entropy over a vocabulary uses softmax.": {"by": "sigmoid"},
         OVERFLOW: [{"by": "unsafe"}, {"by": "minus mean"}],
         ONE_MAXIMUM: {"by": "one maximum"},
         "Did you change the targets' columns in all rows? Pair each row with its own target.": {"rows": "all"},
@@ -210,9 +210,9 @@ backward_through_time = Check(
         "Did you return dH, before the derivative of tanh at its own step?": {
             "result": lambda dZ, slopes: dZ / slopes
         },
-        "Did you leave out dH_own[t], the step's own gradient, before the last step?": {"own": "last"},
+        "Did you use dH_own[t], the step's own gradient, at the last step only? Every step has one.": {"own": "last"},
     },
-    about={"IndexError": "Did you read dZ[t + 1] at the last step? Nothing comes from later there."},
+    about={"IndexError": "Did you read dZ[t + 1] at the last step? No gradient comes from later steps there."},
 )  # fmt: skip
 
 
@@ -256,7 +256,7 @@ recurrent_gradient = Check(
     ],
     weight_gradient,
     {
-        "Did you pair dZ with the state of the same step? Z was made from the state before it.": {"before": "same"},
+        "Did you pair dZ with the state of the same step? Z was made from the previous state.": {"before": "same"},
         "Did you forget H_first? It is the state before the first step.": [
             {"before": "zero"},
             {"steps": slice(1, None)},
@@ -351,13 +351,13 @@ hoist = Check(
         "Did you forget the bias b_h?": {"bias": 0},
         "Did you add the bias b_h twice?": {"bias": 2},
         "Did you transpose W_hh?": {"W": lambda W_hh: W_hh.T},
-        "Did you forget W_hh? The state before is multiplied by it.": {"W": lambda W_hh: torch.eye(len(W_hh))},
+        "Did you forget W_hh? It multiplies the previous state.": {"W": lambda W_hh: torch.eye(len(W_hh))},
         "Did you forget tanh?": {"squeeze": lambda Z: Z},
         "Did you apply tanh before the two shares were added?": {
             "join": lambda share, past: torch.tanh(share) + past,
             "squeeze": lambda Z: Z,
         },
-        "Did you multiply the two shares? They are added.": {"join": torch.mul},
+        "Did you multiply the two shares? Add them.": {"join": torch.mul},
         "Did you use the inputs of the first step at every step?": {"inputs": "first"},
         "Did you use the inputs of another step?": {"inputs": "previous"},
         "Did you mix up steps and sequences in a reshape? The first axis of X is the step.": {"inputs": "mixed"},
@@ -368,8 +368,8 @@ hoist = Check(
         "Did you return the last state for every step? H[:] = ... overwrites the states that you have kept.": {
             "result": "copies"
         },
-        "Did you return the states before the steps? Those after the steps are wanted.": {"result": "before"},
-        "Did you return H, too? Only the states after the steps are wanted.": {"result": "all"},
+        "Did you return the states before the steps? Return the states after them.": {"result": "before"},
+        "Did you return H, too? Return only the states after the steps.": {"result": "all"},
         "Are the axes swapped? The first axis of the result is the step.": {"result": "batch first"},
         "Did you reverse the order of time?": {"result": "reversed"},
         "Did you use torch.cat? torch.stack makes the axis of the steps.": {"result": "rows"},

@@ -44,8 +44,8 @@ class Check:
     """A check of one exercise: call it with the learner's function, and it prints a verdict.
 
     name       the exercise
-    reference  a right function, made of other parts than the course's own, with the arguments' names of the
-               exercise; or a list of them, where the exercise leaves room for several results
+    reference  a right function, made of other parts than the course's own, with the argument names of the
+               exercise; or a list of such functions, if the exercise has several right results
     cases      rng -> list of (what the input is, arguments); drawn anew, with a fixed seed, for every check
     model      reference with options, each a place to go wrong
     mistakes   {hint: options of `model` that make this mistake, or a whole function, or a list of such};
@@ -104,7 +104,7 @@ class Check:
         if not wrong and len(outcomes) < len(cases):
             raise ValueError(f"the check of {self.name} can't read its own reference")
         flaws = list(dict.fromkeys(chain.from_iterable(outcome.flaws for outcome in outcomes)))
-        if wrong:  # these two matter where all else is right
+        if wrong:  # these two matter only if all else is right
             flaws = [flaw for flaw in flaws if flaw.hint not in (SHARED, WHOLE)]
         elif any(flaw.hint != SHARED for flaw in flaws):
             flaws = [flaw for flaw in flaws if flaw.hint != SHARED]
@@ -177,7 +177,7 @@ class Check:
             outcome.result = watched.result
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # whatever the learner's code does, exit() too, the notebook must run on
+        except BaseException as error:  # whatever the learner's code does, even exit(), the notebook must run on
             outcome.error = error
         return outcome
 
@@ -186,7 +186,7 @@ class Check:
         return self.run(function, *args) if self.run else function(*args)
 
     def raw_expected(self, i, k=0):
-        """What reference number k gives for case i, as it gives it."""
+        """What reference number k returns for case i, before it is read."""
 
         def make():
             start_afresh()
@@ -270,7 +270,7 @@ class Check:
         hints = []
         wrong_parts = list(dict.fromkeys(part for i in wrong for part in self.wrong_parts(outcomes[i], i)))
         if len(wrong_parts) > 1 and "gradients" in wrong_parts:
-            wrong_parts.remove("gradients")  # of wrong results, they are wrong anyway
+            wrong_parts.remove("gradients")  # the gradients of wrong results are wrong anyway
         for part in wrong_parts:
             found = (hint for ((hint, n),) in singles if explains(((hint, n),), part))
             hints.append(next(found, self.about.get(part, "")))

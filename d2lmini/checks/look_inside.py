@@ -68,7 +68,7 @@ probe_accuracy = Check(
         "Did you fit the ids themselves? Answer 2 isn't twice answer 1: fit one-hot vectors.": {"wanted": "ids"},
         "Did you return the share of wrong answers? The accuracy is the share of right ones.": {"result": "wrong"},
         "Did you return how many answers are right? Divide by the number of answers.": {"result": "count"},
-        "Did you return percent? The accuracy is between 0 and 1.": {"result": "percent"},
+        "Did you return a percentage? The accuracy is between 0 and 1.": {"result": "percent"},
         "Did you answer with the most frequent answer everywhere? Fit the features.": lambda features, answers: float(
             (answers[len(answers) // 2 :] == answers[: len(answers) // 2].mode().values).double().mean()
         ),
@@ -112,7 +112,7 @@ def heads(rng, *shape, scale=1.0):
 
 
 def heads_that_differ(rng, *shape):
-    """Queries that point away from their keys: what is hidden must be hidden behind very low scores, too."""
+    """Queries that point away from their keys: the mask must hide later steps from very low scores, too."""
     K, V = normal(rng, *shape), normal(rng, *shape)
     return [-100 * K, K, V]
 
@@ -213,17 +213,17 @@ merge_pair = Check(
     ],
     merged,
     {
-        "Did you go on by one token after a merge? Go on by two, behind the pair.": {"skip": 1},
+        "Did you go on by one token after a merge? Go on by two, past the pair.": {"skip": 1},
         "Did you merge only the first occurrence?": {"most": 1},
         "Did you lose the last token? It may have no partner.": {"end": 1},
         "Did you go from right to left? Of three equal tokens, the first two are merged.": {"backwards": True},
         "Did you merge the pair in either order?": {"match": lambda here, pair: here in (pair, pair[::-1])},
-        "Did you compare the joined letters? Other tokens can have the same: compare each token of the pair.": {
+        "Did you compare the joined letters? Other tokens can join to the same: compare each token of the pair.": {
             "match": lambda here, pair: "".join(here) == "".join(pair)
         },
         "Did you compare only the first token of the pair?": {"match": lambda here, pair: here[0] == pair[0]},
         "Did you compare only the second token of the pair?": {"match": lambda here, pair: here[1] == pair[1]},
-        "Did you keep only one token of the pair? The merged token is the two joined.": [
+        "Did you keep only one token of the pair? The merged token is both of them, joined.": [
             {"joined": lambda pair: pair[0]},
             {"joined": lambda pair: pair[1]},
         ],

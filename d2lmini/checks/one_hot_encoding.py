@@ -8,7 +8,7 @@ from .reading import Flaw, Parts
 from .watching import Calls, with_gradients
 
 AXES = "Did you swap the time and batch axes?"
-MULTIPLIED = "Did you multiply with one-hot vectors? Take the rows of W_xh directly."
+MULTIPLIED = "Did you multiply by one-hot vectors? Take the rows of W_xh directly."
 
 
 def from_scratch(function, ids, vocab_size):

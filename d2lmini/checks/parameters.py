@@ -41,13 +41,13 @@ def observe_params(function, vocab_size, num_hiddens):
     if [tuple(param.shape) for param in function(vocab_size + 3, num_hiddens + 2)] == sizes:
         hint = "Did you write fixed numbers? The shapes come from vocab_size and num_hiddens."
         return Parts(
-            {"result": Unread("expected shapes that follow the arguments, got the same shapes for others", hint)}
+            {"result": Unread("expected shapes that follow the arguments, got the same for other arguments", hint)}
         )
     found = Parts({f"shape of {name}": str(size) for name, size in zip(NAMES, sizes)})
     if not all(param.requires_grad for param in params):
         found["requires_grad"] = Flaw("a parameter takes no gradients", "Did you forget requires_grad_()?")
     elif not all(param.is_leaf for param in params):
-        hint = "Did you set requires_grad before the scaling by 0.01? Scale first."
+        hint = "Did you set requires_grad before scaling by 0.01? Scale first."
         found["leaves"] = Flaw("a parameter is the result of a computation, so its .grad stays empty", hint)
     for name, param in zip(NAMES, params):
         if param.dtype != torch.float32:
@@ -129,7 +129,7 @@ def without_tensors(function, vocab_size, num_hiddens):
     with Calls() as calls:
         found = Parts({"result": function(vocab_size, num_hiddens)})
     if calls.functions:
-        found["way"] = Flaw("it makes tensors", "Multiply and add the two sizes only.")
+        found["way"] = Flaw("it makes tensors", "Only multiply and add the two sizes.")
     return found
 
 
@@ -195,11 +195,11 @@ spectral_radius = Check(
     spectrum,
     {
         "Did you take the singular values (the matrix norm)? Take the eigenvalues.": {"of": "singular"},
-        "Did you drop the imaginary parts? The size of a complex number is abs().": [
+        "Did you drop the imaginary parts? abs() of a complex number takes both parts into account.": [
             {"measure": lambda values: values.real.abs()},
             {"measure": lambda values: values.real},
         ],
-        "Did you take W for a symmetric matrix (eigvalsh)?": [
+        "Did you treat W as a symmetric matrix (eigvalsh)? Take eigvals.": [
             {"of": "symmetric"},
             {"of": "symmetric", "measure": lambda values: values},
         ],

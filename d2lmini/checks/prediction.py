@@ -34,7 +34,7 @@ def written(ids, num_preds, params, *, read=lambda ids: ids, prefix=None, carry=
 
 
 def reference_predict(ids, num_preds, params):
-    """Reads everything again for each prediction: slow, and nothing can get lost between the steps."""
+    """Reads everything again for each prediction: slow, but nothing can get lost between the steps."""
     text = list(ids)
     for _ in range(num_preds):
         text.append(int(reference_final_logits(torch.tensor([text]), params).argmax()))
@@ -184,7 +184,7 @@ temperature = Check(
         "Did you forget the softmax?": {"by": "none"},
         "Did you return logarithms of probabilities?": {"by": "log"},
         "Did you forget to divide exp by its sum?": {"by": "exp"},
-        "Did you use sigmoid? The probabilities of a row sum to 1.": {"by": "sigmoid"},
+        "Did you use sigmoid? The probabilities of a row must sum to 1.": {"by": "sigmoid"},
         "Did you divide by the sum without exp?": {"by": "ratio"},
         OVERFLOW: [{"by": "unsafe"}, {"by": "minus mean"}],
         "Did you lose an axis in the sum? keepdim=True keeps it, so each row is divided by its own sum.": [

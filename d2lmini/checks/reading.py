@@ -11,9 +11,9 @@ import torch
 NO_RETURN = "Did you forget the return?"
 NO_TENSOR = "Did you return something other than a tensor? torch.as_tensor converts it."
 NO_FLOATS = "Did you return integers? .float() makes them numbers that weights can multiply."
-WHOLE = "int(...) makes whole numbers of them."
+WHOLE = "int(...) makes them whole numbers."
 NO_NUMBERS = "Did you return True and False? .float() makes them the numbers 1 and 0."
-NO_BOOLS = "Did you return numbers? A comparison such as != gives True and False, and .bool() makes them."
+NO_BOOLS = "Did you return numbers? A comparison such as != gives True and False; .bool() converts numbers."
 OTHER_DTYPE = "Did you leave PyTorch's usual float32? .float() converts back."
 
 
@@ -177,7 +177,7 @@ def simple(value):
 
 
 def is_float(value):
-    """Whether a number, or what a tensor or an array holds, isn't a whole number by its type."""
+    """Whether a number, or what a tensor or an array holds, has a floating-point type."""
     if isinstance(value, torch.Tensor):
         return value.is_floating_point()
     return isinstance(value, (float, np.floating)) or (isinstance(value, np.ndarray) and value.dtype.kind == "f")
@@ -231,6 +231,6 @@ def describe(value):
         return f"a {type(value).__name__} of {number_of(len(value), 'item')}"
     if value is None:
         return "nothing (None)"
-    names = {str: "a text", dict: "a dictionary", int: "an integer", float: "a number", bool: "True or False"}
+    names = {str: "a string", dict: "a dictionary", int: "an integer", float: "a number", bool: "True or False"}
     name = type(value).__name__
     return names.get(type(value), f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}")

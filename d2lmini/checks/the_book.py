@@ -40,7 +40,7 @@ normalise = Check(
         ("underscores", ("it _is_ so",)),
         ("spaces at both ends", ('  "I am not afraid." ',)),
         ("letters outside a to z", ("a café in Zürich",)),
-        ("a letter that is two in capitals", ("Parkstraße 9",)),
+        ("a letter that becomes two in capitals", ("Parkstraße 9",)),
         ("nothing but punctuation", ("...!\n",)),
         ("a long text", (long_text(1),)),
     ],
@@ -65,7 +65,7 @@ normalise = Check(
             {"keep": "a-zà-öø-ÿ"},
             lambda text: re.sub(r"[\W\d_]+", " ", text.lower()).strip(),
         ],
-        "Did you give re.sub a flag as its fourth argument? There it is a count: flags=re.MULTILINE is a flag.": [
+        "Did you give re.sub a flag as its fourth argument? The fourth argument is count: write flags=...": [
             lambda text, count=count: re.sub("[^a-z]+", " ", text.lower(), count=count).strip()
             for count in (2, 8, 10, 16, 24)
         ],
@@ -194,7 +194,7 @@ sequential_batches = Check(
             {"shift": lambda X: X.roll(-1)},
             {"shift": lambda X: torch.cat([X[:, 1:], X[:, :1] * 0], dim=1)},
         ],
-        "Does row r continue row r of the previous minibatch? First fold the text into batch_size rows.": [
+        "Does sequence r continue sequence r of the previous minibatch? First fold the text into batch_size rows.": [
             {"order": "neighbours"},
             {"order": "neighbours", "rounded": True},
             {"order": "columns"},
@@ -205,12 +205,12 @@ sequential_batches = Check(
         "Did you swap X and Y? X comes first, and Y is one token later.": {"results": lambda X, Y: (Y, X)},
         "Did you begin a minibatch at each token? The beginnings are num_steps apart.": {"stride": 1},
         "Did you stop too early? The last minibatch may begin at row_length - num_steps.": {"early": 1},
-        "Does the last target of a row come from its own beginning, as roll makes it? Y is a part of the text.": {
+        "Is the last target of a row the row's own first token, as roll makes it? Take the next token of the text.": {
             "wrapped": True
         },
         "Did you fill the same tensors again for each minibatch? Make new ones each time.": refilled,
         "Did you keep an incomplete minibatch at the end?": {"ragged": True},
-        "Did you keep the last token for the last target? A row has (len(tokens) - 1) // batch_size tokens.": {
+        "Did you forget that the last target needs a token? A row has (len(tokens) - 1) // batch_size tokens.": {
             "spare": 0
         },
         "Did you leave out one token too many? Only the last token has no successor.": {"spare": 2},

@@ -37,14 +37,14 @@ REMEDIES = {
 DIAGNOSES = {
     1: ("rate", ("slower",), "how long is each update, compared with the updates of the healthy run?"),
     2: ("vocabulary", ("same vocab",), "training goes well. From which epoch on is the test perplexity bad?"),
-    3: ("state", ("new state",), "at which place of the sequences is the perplexity worse than the bigram?"),
+    3: ("state", ("new state",), "where in the sequences is the perplexity worse than the bigram's?"),
     4: ("memorizing", ("keep the best",), "when is the test perplexity lowest, and what does it do after that?"),
     5: ("saturation", ("smaller input",), "which number is unusual before the first update?"),
-    6: ("order", ("transpose",), "which counting model does the training curve come down to?"),
+    6: ("order", ("transpose",), "which counting model's perplexity does the training curve approach?"),
     7: ("explosion", ("clip", "slower"), "how long is its longest update, and what would have limited it?"),
     8: ("graph", ("detach",), "the curves are fine. What else grows from minibatch to minibatch?"),
 }
-OTHER_REMEDY = "Where the cause is right and the remedy isn't, look for the remedy that removes just that cause."
+OTHER_REMEDY = "If a cause is right but its remedy isn't, look for the remedy that removes just that cause."
 
 
 def observe_diagnoses(function, runs):
@@ -204,8 +204,8 @@ def sequential(carries_state, batch_size, num_steps, number, gap=0, order=None, 
                spoilt=()):  # fmt: skip
     """Minibatches of a text, with faults: a gap between them, sequences in another order, other targets."""
     length = number * (num_steps + gap) + 1
-    ids = torch.randperm(batch_size * length, generator=torch.Generator().manual_seed(1))  # no running numbers, but
-    if gap:  # where the next input is one more than the last target
+    ids = torch.randperm(batch_size * length, generator=torch.Generator().manual_seed(1))  # shuffled
+    if gap:  # in order: the next input is one more than the last target
         ids = torch.arange(batch_size * length)
     text = ids.reshape(batch_size, length)
     pairs = []
@@ -278,7 +278,7 @@ batch_faults = Check(
             "following": lambda X: X[:, :-1] + 1
         },
         "Did you look at one sequence only?": [{"only": slice(0, 1)}, {"only": slice(-1, None)}],
-        "Is one wrong token enough? All of them must be equal.": {"equal": nearly},
+        "Did you accept tokens that agree in one place only? All of them must be equal.": {"equal": nearly},
         "Did you stop at the first fault? There may be two.": {"both": False},
         "Did you forget the targets? Within a sequence, Y[:, :-1] is X[:, 1:].": {"check_targets": False},
         "Did you always return an empty list?": lambda batches: [],

@@ -53,7 +53,7 @@ perplexity = Check(
     geometric,
     {
         MEAN_OF_EXPONENTIALS: {"average": "of exponentials"},
-        "Did you average the probabilities? The logarithms are averaged.": lambda probs: float(1 / probs.mean()),
+        "Did you average the probabilities? Average their logarithms.": lambda probs: float(1 / probs.mean()),
         SUMMED: {"average": "sum"},
         "Did you take the median instead of the mean?": {"average": "median"},
         TOO_MANY_MINUS: {"sign": 1},
@@ -153,7 +153,7 @@ def clip_always(params, theta):
 def training_step(X, Y, state, params, lr, theta, *, targets=lambda X, Y: Y.T, reduction="mean", detach=True, start=1,
                   returned="new", clear=True, clip=nn.utils.clip_grad_norm_, times=1, only=slice(None), softmax=False,
                   inputs=lambda X: X.T, **mistake):  # fmt: skip
-    """One step of training from torch's own parts, with places to go wrong."""
+    """One step of training from PyTorch's own parts, with places to go wrong."""
     H = start_H = start * (state[0].detach() if detach else state[0])
     states = []
     for column in inputs(X):
@@ -178,7 +178,7 @@ def observe_training(function, batches, H, params, lr, theta):
     """Run the steps one after the other, from a state that, as in training, is the result of a computation."""
     params = [param.clone().requires_grad_() for param in params]
     for param in params:
-        param.grad = torch.full_like(param, 0.3)  # of the minibatch before
+        param.grad = torch.full_like(param, 0.3)  # of the previous minibatch
     handed, state, found = list(params), (torch.tanh(H @ params[1]),), Parts()
     for X, Y in batches:
         result = function(X, Y, state, handed, lr, theta)
@@ -198,7 +198,7 @@ def observe_training(function, batches, H, params, lr, theta):
         state = (new[0],)
     if any(a is not b for a, b in zip(params, handed)) or len(params) != len(handed):
         hint = "Change each tensor itself, under no_grad: param -= ..., not params[i] = ..."
-        found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
+        found["rebound"] = Flaw("it puts new tensors into the list params, so the model's own stay as they were", hint)
         params = handed
     elif not all(param.requires_grad and param.is_leaf for param in params):
         found["leaves"] = Flaw("the parameters no longer take gradients", "Leave requires_grad as it is.")
@@ -251,7 +251,7 @@ train_step = Check(
         EACH_ITS_OWN: {"clip": clip_each},
         SCALED_UP: {"clip": clip_always},
         "Are the gradients of the previous step still there? Set every grad to None first.": {"clear": False},
-        "Did you leave the parameters unchanged? The step changes them in place, while grad is there.": {"times": 0},
+        "Did you leave the parameters unchanged? Change them in place, before you clear their gradients.": {"times": 0},
         "Does the step go uphill? The sign of the update is minus.": {"times": -1},
         "Did you forget the learning rate?": lambda X, Y, state, params, lr, theta: training_step(
             X, Y, state, params, 1.0, theta
@@ -307,7 +307,7 @@ def observe_stopping(function, curve, params, patience):
     found["number of epochs"] = number_of(len(epochs), "epoch")
     if len(handed) != len(params) or any(a is not b for a, b in zip(params, handed)):
         hint = "Copy the numbers into each tensor, under no_grad: param.copy_(...), not params[i] = ..."
-        found["rebound"] = Flaw("it puts new tensors into the list params: the model's own stay as they were", hint)
+        found["rebound"] = Flaw("it puts new tensors into the list params, so the model's own stay as they were", hint)
     return found | {f"parameter {i}": param for i, param in enumerate(params)}
 
 

@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from .reading import Flaw, Parts
 
 NO_GRADIENT = "Did you detach something, use no_grad, or go through NumPy?"
-SHARED = "Return a copy (.clone()): whoever changes the result would change the argument, too."
+SHARED = "Return a copy (.clone()): otherwise, changing the result changes the argument, too."
 
 
 class Watched:
@@ -32,9 +32,7 @@ class Watched:
         for name, old, arg in zip(self.names, before, args):
             if name not in self.changes and frozen(arg) != old:
                 text = f"it changes its argument `{name}`"
-                self.flaws.append(
-                    Flaw(text, f"Compute with a copy, or without operations in place, so that {name} stays.")
-                )
+                self.flaws.append(Flaw(text, f"Work on a copy, or avoid in-place operations, so that {name} stays."))
             elif not self.shares and memory(arg) & memory(result):
                 self.flaws.append(Flaw(f"its result shares memory with the argument `{name}`", SHARED))
         return result
@@ -80,7 +78,7 @@ def with_gradients(function, *args):
         gradients = torch.autograd.grad(total, leaves, allow_unused=True, materialize_grads=True)
     except RuntimeError:
         text = "its gradients can't be computed, because a tensor was overwritten after it had been used"
-        return found | {"gradients": Flaw(text, "Make new tensors in place of operations like H[:] = ... and *=.")}
+        return found | {"gradients": Flaw(text, "Make new tensors instead of changing old ones (H[:] = ..., *=).")}
     return found | {"gradients": torch.cat([gradient.flatten() for gradient in gradients])}
 
 

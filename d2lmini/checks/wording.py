@@ -11,18 +11,33 @@ import torch
 
 from .reading import Number, Unread, number_of
 
-SHORT = 12  # so many numbers are shown; of more numbers, only the first that is wrong
-# What PyTorch's own error messages mean here: {a part of the message: hint}.
+SHORT = 12  # at most this many numbers are shown; of more, only the first wrong one
+# What error messages of PyTorch, NumPy and Python mean here: {a part of the message: hint}; the first fit counts.
 ERRORS = {
     "leaf Variable that requires grad": "Did you change a parameter outside of torch.no_grad()?",
+    "as parameter": "Don't replace a parameter of a layer: under no_grad, copy_ puts your numbers into it.",
     "backward through the graph a second time": "Did you forget to detach the incoming state?",
+    "modified by an inplace operation": "Did you change a tensor that backward still needs? Make a new one instead.",
+    "created only for scalar outputs": "Call backward on one number, the mean loss, not on a loss for each token.",
     "call numpy() on Tensor that requires grad": "Stay with PyTorch's operations: NumPy doesn't track gradients.",
     "does not require grad": "Did you detach something on the way to the loss?",
-    "can be converted to": "Did you use a tensor of several numbers where one number belongs?",
+    "converted to": "Did you use a tensor of several numbers where one number belongs?",
+    "is ambiguous": "Did you compare whole tensors? torch.equal, .all() or .any() makes one answer of many.",
     "view size is not compatible": "Use reshape: view needs numbers that are contiguous in memory.",
     "saved tensor hooks": "Write the formula yourself: no backward, no autograd.",
+    "NoneType": "Where does None come from: a function without return, or .grad before backward?",
+    "'tuple' object has no attribute": "Did you use a tuple as if it were its item? The state is one: (H,) = state.",
+    "'list' object has no attribute": "Did you use a list as if it were its item? Take the items one at a time.",
+    "used as indices must be": "Did you turn the ids into floats? They must stay integers.",
+    "values to unpack": "Count the names on the left of the = sign: each item on the right needs one.",
+    "'complex'": "Complex numbers have no order: take abs() first.",
+    "'ComplexFloat'": "Complex numbers have no order: take abs() first.",
+    '"dim"': "Name the axis: dim=-1 is the last one.",
+    "same dtype": "Do both tensors have the same number type? .float() makes float32.",
+    "scalar type Float": "Do both tensors have the same number type? .float() makes float32.",
+    "object is not callable": "Are there brackets after something that isn't a function, such as X.T()?",
 } | dict.fromkeys(
-    ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them in front of the line that fails."
+    ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them before the line that fails."
 )
 # Lines of these files aren't the learner's: this package, Python's own library, NumPy, PyTorch.
 FOREIGN = (
@@ -47,7 +62,7 @@ def difference(expected, got, part, rtol, atol):
     if isinstance(expected, dict):
         for key in [*expected, *got]:
             if key not in got or key not in expected:
-                return title, f"{key!r} is {'missing' if key not in got else 'one key too many'}"
+                return title, f"{key!r} is {'missing' if key not in got else 'not an expected key'}"
             if expected[key] != got[key]:
                 return title, f"at {key!r} expected {short(expected[key])}, got {short(got[key])}"
     return title, f"expected {short(expected)}, got {short(got)}"

@@ -72,6 +72,6 @@ def as_vocab(vocab):
 def predict_ch8(prefix, num_preds, net, vocab, device):
     """Continue `prefix` by `num_preds` characters, the likeliest each time.
 
-    Differs: no graph is built, "<unk>" is never written, and an empty prefix or unknown characters raise ValueError.
+    Differs: no graph is built, "<unk>" is never generated, and an empty prefix or unknown characters raise ValueError.
     """
     return generate.predict(BookModel(net, device, len(vocab)), as_vocab(vocab), prefix, num_preds)

@@ -11,7 +11,7 @@ from .models import BookModel, predict_ch8
 
 
 class BookBatches:
-    """Any iterable of minibatches with the word of its sampler, or else of `use_random_iter`, on the state."""
+    """Any iterable of minibatches; its sampler says whether the state carries over, or else `use_random_iter` does."""
 
     def __init__(self, train_iter, use_random_iter):
         self.train_iter, self.carries_state = train_iter, getattr(train_iter, "carries_state", not use_random_iter)
@@ -53,7 +53,7 @@ def sgd(params, lr, batch_size):
 def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter):
     """One epoch; returns (perplexity, tokens per second). `updater`: a torch optimizer or updater(batch_size=1).
 
-    Differs: the sampler's own word on the state wins over `use_random_iter` (with a warning), and a loss that is
+    Differs: what the sampler says about the state wins over `use_random_iter` (with a warning), and a loss that is
     infinite or not a number raises TrainingDiverged.
     """
     step = updater.step if isinstance(updater, torch.optim.Optimizer) else lambda: updater(batch_size=1)
@@ -62,7 +62,7 @@ def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter):
 
 
 def train_ch8(net, train_iter, vocab, lr, num_epochs, device, use_random_iter=False):
-    """Train with sgd and clipping at 1; plot the perplexity, and print what the model writes on the way and at the end.
+    """Train with sgd and clipping at 1; plot the perplexity, and print what it generates on the way and at the end.
 
     Differs: as train_epoch_ch8; it also prints the perplexity on the text that follows the training text
     (`train_iter.held_out`), the speed is the median over the epochs, and a prefix that has characters outside

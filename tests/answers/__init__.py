@@ -12,12 +12,12 @@ from pkgutil import iter_modules
 RIGHT, WRONG = defaultdict(list), defaultdict(list)
 
 NUMPY = "Stay with PyTorch's operations: NumPy doesn't track gradients."
-OVERWRITTEN = "Make new tensors in place of operations like H[:] = ... and *=."
+OVERWRITTEN = "Make new tensors instead of changing old ones (H[:] = ..., *=)."
 
 
 def changes(argument):
     """The hint for a function that changes an argument."""
-    return f"Compute with a copy, or without operations in place, so that {argument} stays."
+    return f"Work on a copy, or avoid in-place operations, so that {argument} stays."
 
 
 def right(exercise):

@@ -237,7 +237,7 @@ def _(p_network, p_counts):
     return searched(lambda w: -(w * p_network + (1 - w) * p_counts).log2().mean())
 
 
-@wrong("mixture", "Did you add up where a mean is wanted?")
+@wrong("mixture", "Did you add up instead of averaging?")
 def _(p_network, p_counts):
     return searched(lambda w: -(w * p_network + (1 - w) * p_counts).log().sum())
 

@@ -352,7 +352,7 @@ wrong("to_nn_rnn", "Did you set both biases to zero?")(
 wrong("to_nn_rnn", "Did you make the layer without biases?")(lambda params: layer_without_biases(params))
 wrong("to_nn_rnn", "One layer in one direction is enough.")(to_layer(num_layers=2))
 wrong("to_nn_rnn", "Return a copy")(lambda params: shared_layer(params))
-wrong("to_nn_rnn", "Copy numbers only.")(lambda params: to_layer()(params).requires_grad_(False))
+wrong("to_nn_rnn", "Copy numbers only")(lambda params: to_layer()(params).requires_grad_(False))
 wrong("to_nn_rnn", "Did you set batch_first?", "Did you make the layer with ReLU?")(
     to_layer(batch_first=True, nonlinearity="relu")
 )

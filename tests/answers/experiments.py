@@ -73,7 +73,7 @@ wrong("plan", ALONG, "Did you lose the other settings?")(
     ]
 )
 wrong("plan", ROUNDED, "Is the order right?")(runs(batch=lambda tokens, n: tokens // n, swapped=True))
-wrong("plan", "Did you put the same dict", "Compute with a copy")(runs(start=lambda common: common))
+wrong("plan", "Did you put the same dict", "Work on a copy")(runs(start=lambda common: common))
 
 
 @wrong("plan", "Did you put the same dict into the list again and again?")
@@ -87,7 +87,7 @@ def _(common, num_steps, seeds):
     return found
 
 
-wrong("plan", "int(...) makes whole numbers of them.")(runs(batch=lambda tokens, n: round(tokens / n, 0)))
+wrong("plan", "int(...) makes them whole numbers.")(runs(batch=lambda tokens, n: round(tokens / n, 0)))
 wrong("plan", "Did you forget the return?")(lambda common, num_steps, seeds: print(end=""))
 wrong("plan")(lambda common, num_steps, seeds: [common])
 

@@ -108,7 +108,7 @@ wrong("rnn_step", "Did you return the logits, H @ W_hq + b_q, instead of the new
 )
 
 
-wrong("rnn_step", "Do the shapes fit? Print them in front of the line that fails.")(
+wrong("rnn_step", "Do the shapes fit? Print them before the line that fails.")(
     lambda X, H, params: torch.tanh(params[0] @ X + params[1] @ H + params[2])
 )
 

@@ -398,7 +398,7 @@ def shifted(pair):
     return lambda dZ, H, H_first: sum(pair(dZ, H, H_first, t) for t in range(len(dZ)))
 
 
-wrong("recurrent_gradient", "Did you pair dZ with the state of the same step? Z was made from the state before it.")(
+wrong("recurrent_gradient", "Did you pair dZ with the state of the same step? Z was made from the previous state.")(
     shifted(lambda dZ, H, H_first, t: H[t].T @ dZ[t])
 )
 

@@ -134,7 +134,7 @@ def _(features, answers):
     return int(((A[half:] @ fitted(features[:half], answers[:half])).argmax(1) == answers[half:]).sum())
 
 
-@wrong("probe_accuracy", "Did you return percent?")
+@wrong("probe_accuracy", "Did you return a percentage?")
 def _(features, answers):
     half = len(features) // 2
     return 100 * accuracy(features[half:], answers[half:], fitted(features[:half], answers[:half]))

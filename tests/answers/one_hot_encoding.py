@@ -173,12 +173,12 @@ def _(ids, W_xh):
     return W_xh.index_select(0, ids.flatten())
 
 
-@wrong("lookup", "Did you multiply with one-hot vectors? Take the rows of W_xh directly.")
+@wrong("lookup", "Did you multiply by one-hot vectors? Take the rows of W_xh directly.")
 def _(ids, W_xh):
     return F.one_hot(ids, len(W_xh)).float() @ W_xh
 
 
-@wrong("lookup", "Did you multiply with one-hot vectors? Take the rows of W_xh directly.")
+@wrong("lookup", "Did you multiply by one-hot vectors? Take the rows of W_xh directly.")
 def _(ids, W_xh):
     return torch.eye(W_xh.shape[0])[ids] @ W_xh
 
@@ -245,10 +245,10 @@ right("lookup")(lambda ids, W_xh: W_xh.gather(0, ids.reshape(-1, 1).expand(-1, W
 right("lookup")(lambda ids, W_xh: W_xh.T[:, ids.flatten()].T.reshape(*ids.shape, W_xh.shape[1]))
 wrong("lookup", "Did you detach something")(lambda ids, W_xh: W_xh.detach()[ids])
 wrong("lookup", "Did you detach something")(torch.no_grad()(lambda ids, W_xh: F.embedding(ids, W_xh)))
-wrong("lookup", "Did you multiply with one-hot vectors?")(
+wrong("lookup", "Did you multiply by one-hot vectors?")(
     lambda ids, W_xh: torch.stack([torch.eye(len(W_xh))[i] @ W_xh for i in ids.flatten()]).reshape(*ids.shape, -1)
 )
-wrong("lookup", "Did you multiply with one-hot vectors?")(
+wrong("lookup", "Did you multiply by one-hot vectors?")(
     lambda ids, W_xh: ((ids[..., None] == torch.arange(len(W_xh)))[..., None] * W_xh).sum(-2)
 )
 wrong("lookup")(lambda ids, W_xh: W_xh[ids % 256])  # a limit
@@ -257,7 +257,7 @@ wrong("lookup", "Did you lose the shape", "Did you detach something")(lambda ids
 wrong("lookup", "Did you swap the time and batch axes?", "Is the row off by one?")(
     lambda ids, W_xh: W_xh[(ids.T if ids.dim() == 2 else ids) - 1]
 )
-wrong("lookup", "Did you multiply with one-hot vectors?")(  # without a product
+wrong("lookup", "Did you multiply by one-hot vectors?")(  # without a product
     lambda ids, W_xh: torch.where((ids[..., None] == torch.arange(len(W_xh)))[..., None], W_xh, 0.0).sum(-2)
 )
 wrong("lookup", changes("W_xh"))(lambda ids, W_xh: W_xh.mul_(2)[ids] / 2)

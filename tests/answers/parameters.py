@@ -79,7 +79,7 @@ wrong("get_params", "Did you start the biases at something other than zero?")(
 )
 
 
-@wrong("get_params", "Did you set requires_grad before the scaling by 0.01? Scale first.")
+@wrong("get_params", "Did you set requires_grad before scaling by 0.01? Scale first.")
 def _(vocab_size, num_hiddens):
     n, h = vocab_size, num_hiddens
     shapes = [(n, h), (h, h), (h,), (h, n), (n,)]
@@ -114,7 +114,7 @@ def _(vocab_size, num_hiddens):
 right("num_params")(lambda n, h: h * (n + h + 1) + n * (h + 1))
 
 
-wrong("num_params", "Multiply and add the two sizes only.")(
+wrong("num_params", "Only multiply and add the two sizes.")(
     lambda vocab_size, num_hiddens: sum(p.numel() for p in d2lmini.get_params(vocab_size, num_hiddens))
 )
 
@@ -137,7 +137,7 @@ wrong("num_params", "Did you forget b_q?")(lambda n, h: n * h + h * h + h + h * 
 wrong(
     "num_params",
     "Did you count b_h twice? nn.RNN has two such biases, this network has one.",
-    "Multiply and add the two sizes only.",
+    "Only multiply and add the two sizes.",
 )(lambda n, h: sum(p.numel() for layer in (nn.RNN(n, h), nn.Linear(h, n)) for p in layer.parameters()))
 
 
@@ -169,12 +169,12 @@ wrong("spectral_radius", "Did you take the singular values (the matrix norm)? Ta
 )
 
 
-wrong("spectral_radius", "Did you drop the imaginary parts? The size of a complex number is abs().")(
+wrong("spectral_radius", "Did you drop the imaginary parts? abs() of a complex number takes both parts into account.")(
     lambda W: max(np.linalg.eigvals(W.numpy()).real).item()
 )
 
 
-wrong("spectral_radius", "Did you take W for a symmetric matrix (eigvalsh)?")(
+wrong("spectral_radius", "Did you treat W as a symmetric matrix (eigvalsh)?")(
     lambda W: np.abs(np.linalg.eigvalsh(W.numpy())).max().item()
 )
 
@@ -265,9 +265,9 @@ wrong("spectral_radius", "Did you take the first eigenvalue?")(lambda W: float(t
 wrong("spectral_radius", "Did you choose by the real part?")(
     lambda W: float(max(torch.linalg.eigvals(W), key=lambda value: float(value.real)).abs())
 )
-wrong("spectral_radius")(lambda W: torch.linalg.eigvals(W).max())
+wrong("spectral_radius", "Complex numbers have no order")(lambda W: torch.linalg.eigvals(W).max())
 wrong("spectral_radius", "Did you use a tensor of several numbers")(lambda W: float(torch.linalg.eigvals(W).abs()))
-wrong("spectral_radius", "Did you take W for a symmetric matrix", "Did you average over the eigenvalues?")(
+wrong("spectral_radius", "Did you treat W as a symmetric matrix", "Did you average over the eigenvalues?")(
     lambda W: torch.linalg.eigvalsh(W).abs().mean()
 )
 wrong("spectral_radius", "Did you take the singular values", "Did you take the smallest eigenvalue?")(

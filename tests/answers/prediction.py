@@ -92,10 +92,10 @@ def _(ids, num_preds, params):
     return greedy(ids, num_preds, [torch.from_numpy(param.numpy()) for param in params])[0]  # a model's want gradients
 
 
-wrong("predict", "int(...) makes whole numbers of them.")(
+wrong("predict", "int(...) makes them whole numbers.")(
     lambda ids, num_preds, params: [float(id) for id in greedy(ids, num_preds, params)[0]]
 )
-wrong("predict", "int(...) makes whole numbers of them.")(
+wrong("predict", "int(...) makes them whole numbers.")(
     lambda ids, num_preds, params: torch.tensor(greedy(ids, num_preds, params)[0], dtype=torch.float32)
 )
 

@@ -217,7 +217,7 @@ def _(tokens, batch_size, num_steps):
     return windows(Xs, Xs, range(0, row_length - num_steps + 1, num_steps), num_steps)
 
 
-@wrong("sequential_batches", "Does row r continue row r of the previous minibatch? "
+@wrong("sequential_batches", "Does sequence r continue sequence r of the previous minibatch? "
        "First fold the text into batch_size rows.")  # fmt: skip
 def _(tokens, batch_size, num_steps):
     size = batch_size * num_steps
@@ -246,7 +246,7 @@ def _(tokens, batch_size, num_steps):
 
 @wrong(
     "sequential_batches",
-    "Did you keep the last token for the last target? A row has (len(tokens) - 1) // batch_size tokens.",
+    "Did you forget that the last target needs a token? A row has (len(tokens) - 1) // batch_size tokens.",
 )
 def _(tokens, batch_size, num_steps):
     row_length = len(tokens) // batch_size
@@ -388,7 +388,7 @@ def _(tokens):
     return names, {token: i for i, token in enumerate(names)}
 
 
-@wrong("vocabulary", "int(...) makes whole numbers of them.")
+@wrong("vocabulary", "int(...) makes them whole numbers.")
 def _(tokens):
     names = ["<unk>", *(token for token, _ in Counter(tokens).most_common())]
     return names, dict(zip(names, torch.arange(len(names)).float().tolist()))
@@ -460,14 +460,14 @@ def _(tokens, batch_size, num_steps):
     return [(X[:, i : i + num_steps], Y[:, i : i + num_steps]) for i in range(X.shape[1] - num_steps + 1)]
 
 
-@wrong("sequential_batches", "Does the last target of a row come from its own beginning")
+@wrong("sequential_batches", "Is the last target of a row the row's own first token")
 def _(tokens, batch_size, num_steps):
     X = long_rows(tokens, batch_size)
     pairs = zip(X.split(num_steps, 1), X.roll(-1, 1).split(num_steps, 1))
     return [(x, y) for x, y in pairs if x.shape[1] == num_steps]
 
 
-@wrong("sequential_batches", "Does row r continue row r of the previous minibatch?")
+@wrong("sequential_batches", "Does sequence r continue sequence r of the previous minibatch?")
 def _(tokens, batch_size, num_steps):
     length = (len(tokens) - 1) // batch_size
     X, Y = (tokens[i:][: batch_size * length].reshape(length, batch_size).T for i in (0, 1))

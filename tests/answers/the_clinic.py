@@ -16,7 +16,7 @@ TRUTH = {
     7: ("explosion", "clip"),
     8: ("graph", "detach"),
 }
-REMEDY = "Where the cause is right and the remedy isn't"
+REMEDY = "If a cause is right but its remedy isn't"
 
 # --- diagnose ---
 
@@ -265,7 +265,7 @@ wrong("batch_faults", "Did you look at one sequence only?", "Does the state matt
 )
 
 
-@wrong("batch_faults", "Is one wrong token enough?")
+@wrong("batch_faults", "Did you accept tokens that agree in one place only?")
 def _(batches):
     pairs = list(batches)
     found = []

@@ -73,7 +73,7 @@ wrong("perplexity", "Did you average exponentials, instead of taking the exponen
 )
 
 
-wrong("perplexity", "Did you average the probabilities? The logarithms are averaged.")(
+wrong("perplexity", "Did you average the probabilities? Average their logarithms.")(
     lambda probs: len(probs) / probs.sum().item()
 )
 
@@ -241,7 +241,7 @@ wrong("train_step", "Are the gradients of the previous step still there? Set eve
 )
 
 
-wrong("train_step", "Did you leave the parameters unchanged? The step changes them in place, while grad is there.")(
+wrong("train_step", "Did you leave the parameters unchanged? Change them in place, before you clear their gradients.")(
     training_step(update=False)
 )
 
