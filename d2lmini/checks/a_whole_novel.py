@@ -7,6 +7,7 @@ import torch
 
 from .judge import Check, normal
 from .prediction import OVERFLOW, SOFTMAX_AXIS, SOFTMAXES, exact_softmax
+from .reading import Flaw, Parts
 
 
 def reference_lr_schedule(step, num_steps, max_lr, warm_up=0.1):
@@ -19,8 +20,9 @@ def reference_lr_schedule(step, num_steps, max_lr, warm_up=0.1):
 
 
 def schedule(step, num_steps, max_lr, warm_up=0.1, *, first=0, rise="line", fall="cosine", over="rest", turn=math.pi,
-             half=2, peak=True, counted="fraction"):  # fmt: skip
+             half=2, peak=True, counted="fraction", whole=None):  # fmt: skip
     """Up in a line, then down along a cosine, with places to go wrong."""
+    warm_up = whole(warm_up * num_steps) / num_steps if whole else warm_up
     step = step - first
     done = step / num_steps
     start = warm_up if counted == "fraction" else 0
@@ -51,6 +53,9 @@ lr_schedule = Check(
         ("halfway down", (55, 100, 0.3, 0.1)),
         ("just after the warm-up", (13, 40, 1.5, 0.25)),
         ("a long run", (2_817, 3_800, 0.01, 0.1)),
+        ("a warm-up that ends between two steps", (9, 95, 0.6, 0.1)),
+        ("warm_up left out: it's 0.1", (3, 50, 2.0)),
+        ("warm_up left out, after the warm-up", (31, 60, 0.7)),
     ],
     schedule,
     {
@@ -69,7 +74,11 @@ lr_schedule = Check(
         "Did you forget to halve? (1 + cos) / 2 runs from 1 to 0.": {"half": 1},
         "Did you forget pi, or take 2 pi? Half a period is pi.": [{"turn": 1.0}, {"turn": 2 * math.pi}, {"turn": 180}],
         "Did you forget max_lr?": {"peak": False},
+        "Did you round the warm-up to whole steps? It may end between two steps.": [
+            {"whole": math.floor}, {"whole": math.ceil},
+        ],
     },
+    about={"ZeroDivisionError": "Did you divide by warm_up where it's 0? Then there's no warm-up."},
     atol=1e-9,
 )  # fmt: skip
 
@@ -110,6 +119,9 @@ def blend(p_network, p_counts, *, mix="arithmetic", score="perplexity", weights=
             values.append(-np.log2(p).mean())
         elif score == "sum":
             values.append(-np.log(p).sum())
+        elif score == "product":
+            with np.errstate(divide="ignore"):
+                values.append(np.prod(p) ** (-1 / len(p)))
     best = int(choose(values))
     return results(float(weights[best]), float(values[best]))
 
@@ -128,6 +140,7 @@ mixture = Check(
         ("the counts better everywhere", (torch.tensor([0.1, 0.3]), torch.tensor([0.5, 0.6]))),
         ("ten tokens", given(rng, 10)),
         ("50 tokens, the network stronger", given(rng, 50, 0.7)),
+        ("very unlikely tokens", (torch.tensor([2e-4, 5e-4, 3e-4]), torch.tensor([4e-4, 1e-4, 2e-4]))),
         ("1,000 tokens", given(rng, 1000, 0.2)),
         ("5,000 tokens, the counts stronger", given(rng, 5000, -0.4)),
     ],
@@ -144,6 +157,7 @@ mixture = Check(
         "Did you forget exp?": [{"score": "nats"}, {"score": "bits"}],
         "Did you swap the two results? The weight comes first.": {"results": lambda weight, ppl: (ppl, weight)},
         "Did you add up instead of averaging?": {"score": "sum"},
+        "Does the product of all probabilities become 0? Average their logarithms.": {"score": "product"},
         "Did you mix log2 and exp? Both must have the same base.": {"base": 2},
         "Did you leave out the weight 0 or 1? Try both ends, too.": [
             {"weights": WEIGHTS[1:-1]}, {"weights": WEIGHTS[:-1]}, {"weights": WEIGHTS[1:]},
@@ -178,6 +192,10 @@ def nucleus(logits, p, *, upto="reach", by="softmax", axis=-1, largest=True, joi
         keep = total <= p
     elif upto == "one less, never none":
         keep = (total <= p).index_fill(axis, torch.tensor([0]), True)
+    elif upto == "below p":
+        keep = total < p
+    elif upto == "below p, never none":
+        keep = (total < p).index_fill(axis, torch.tensor([0]), True)
     elif upto == "one more":
         keep = (total - ranked < p).roll(1, axis).index_fill(axis, torch.tensor([0]), True)
     elif upto == "share of tokens":
@@ -211,6 +229,18 @@ def nucleus(logits, p, *, upto="reach", by="softmax", axis=-1, largest=True, joi
     return kept.reshape(shape)
 
 
+def with_exact_zeros(function, logits, p):
+    """The result, and whether tokens outside the set have a small probability instead of none."""
+    result = function(logits, p)
+    found = Parts({"result": result})
+    if isinstance(result, torch.Tensor) and result.shape == logits.shape and result.is_floating_point():
+        expected = reference_top_p(logits, p)
+        if torch.allclose(result.double(), expected.double(), 1e-4, 1e-5) and result[expected == 0].any():
+            text = "tokens outside the set have a small probability"
+            found["zeros"] = Flaw(text, "Set their probabilities to 0, or their logits to -inf.")
+    return found
+
+
 top_p = Check(
     "top_p",
     reference_top_p,
@@ -223,6 +253,7 @@ top_p = Check(
         ("one sharp row and one flat row", (torch.stack([normal(rng, 6) * 6, normal(rng, 6) / 6]), 0.7)),
         ("logits that are all negative", (-normal(rng, 2, 5).abs() - 1, 0.75)),
         ("large logits, up to 1,000", (torch.tensor([[1000.0, -1000.0, 999.0]]), 0.9)),
+        ("very negative logits", (torch.tensor([[-32.5, -30.0, -31.0]]), 0.5)),
         ("logits (2, 3, 1, 7), p 0.9", (normal(rng, 2, 3, 1, 7), 0.9)),
         ("60 rows, a vocabulary of 300, p 0.95", (2 * normal(rng, 60, 300), 0.95)),
     ],
@@ -230,6 +261,7 @@ top_p = Check(
     {
         "Does the token that reaches p stay? It belongs to the set.": [
             {"upto": "one less"}, {"upto": "one less, never none"},
+            {"upto": "below p"}, {"upto": "below p, never none"},
         ],
         "Did you keep one token more than needed?": {"upto": "one more"},
         "Did you keep the share p of all tokens? Add up probabilities instead of counting tokens.": {
@@ -251,5 +283,6 @@ top_p = Check(
         "Did you make one set for all rows? Each row has its own.": {"joint": True},
         OVERFLOW: {"by": "unsafe"},
     },
+    run=with_exact_zeros,
     any_float=True,
 )  # fmt: skip

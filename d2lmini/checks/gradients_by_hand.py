@@ -48,6 +48,8 @@ softmax_gradient = Check(
             "large logits, from -1,000 to 1,000",
             (torch.tensor([[1000.0, 0.0, -1000.0], [-900.0, -901.0, -899.0]]), torch.tensor([1, 2])),
         ),
+        ("logits (3, 5), targets without the last id", (normal(rng, 3, 5), torch.tensor([0, 3, 1]))),
+        ("logits (3, 4), all targets 0", (normal(rng, 3, 4), torch.tensor([0, 0, 0]))),
         ("logits (5, 3), the same target several times", (normal(rng, 5, 3), torch.tensor([2, 0, 2, 2, 0]))),
         ("logits (4, 6) that are a transposed tensor", (normal(rng, 6, 4).T, ids(rng, 6, 4))),
         ("200 rows, a vocabulary of 300", (2 * normal(rng, 200, 300), ids(rng, 300, 200))),
@@ -142,6 +144,8 @@ def backward(dH, H, W_hh, *, W=lambda W_hh: W_hh.T, slope=lambda H: 1 - H**2, de
             H[min(t + 1, len(H) - 1) if derivative == "next" else max(t - 1, 0) if derivative == "previous" else t]
         )
         here = dH[t] if own == "all" or t == len(dH) - 1 else 0 * dH[t]
+        if derivative == "not last" and t == len(dH) - 1:
+            at = 1
         if derivative in ("own", "no"):
             dZ[t] = here * (at if derivative == "own" else 1) + add * later
         elif derivative == "later":
@@ -171,6 +175,15 @@ def arrays(rng, num_steps, batch_size, num_hiddens, last_only=False):
     return dH, np.tanh(Z), normal(rng, num_hiddens, num_hiddens, std=0.7).double().numpy()
 
 
+def in_double(function, *args):
+    """The result, and whether it has lost the precision of the arguments."""
+    found = Parts({"result": function(*args)})
+    if str(getattr(found["result"], "dtype", "")).endswith(("float32", "float16")):
+        hint = "Did you compute in float32? The arrays are float64: np.zeros_like(H) keeps the number type."
+        found["type"] = Flaw("it has fewer digits than its arguments", hint)
+    return found
+
+
 backward_through_time = Check(
     "backward_through_time",
     reference_backward,
@@ -195,6 +208,7 @@ backward_through_time = Check(
         "Did you forget the derivative of tanh on the way from the later steps?": {"derivative": "own"},
         "Did you forget the derivative of tanh at the step's own gradient?": {"derivative": "later"},
         "Did you forget the derivative of tanh?": {"derivative": "no"},
+        "Did you forget the derivative of tanh at the last step? Every step has one.": {"derivative": "not last"},
         "Did you apply tanh a second time? H is tanh(Z) already.": {"slope": lambda H: 1 - np.tanh(H) ** 2},
         "Did you forget to square H?": {"slope": lambda H: 1 - H},
         "Does the loop run forwards? Gradients flow from the last step to the first.": {"forwards": True},
@@ -213,6 +227,7 @@ backward_through_time = Check(
         "Did you use dH_own[t], the step's own gradient, at the last step only? Every step has one.": {"own": "last"},
     },
     about={"IndexError": "Did you read dZ[t + 1] at the last step? No gradient comes from later steps there."},
+    run=in_double,
 )  # fmt: skip
 
 
@@ -222,13 +237,14 @@ def weight_gradient(dZ, H, H_first, *, before="shifted", order="right", reduce="
         "shifted": np.concatenate([H_first[None], H[:-1]]),
         "same": H,
         "zero": np.concatenate([0 * H_first[None], H[:-1]]),
+        "last": np.concatenate([H[-1:], H[:-1]]),
         "next": np.concatenate([H[1:], 0 * H_first[None]]),
         "rolled": np.concatenate([H[1:], H_first[None]]),
     }[before]
     parts = np.stack([h.T @ dz if order == "right" else dz.T @ h for h, dz in zip(states, dZ)])[steps]
     if reduce == "last":
         return parts[-1] if len(parts) else np.zeros(parts.shape[1:])
-    return parts.sum(0) if reduce == "sum" else parts.mean(0)
+    return parts.sum(0) / {"sum": 1, "mean": len(parts), "batch": len(H_first)}[reduce]
 
 
 def reference_recurrent_gradient(dZ, H, H_first):
@@ -261,12 +277,17 @@ recurrent_gradient = Check(
             {"before": "zero"},
             {"steps": slice(1, None)},
         ],
+        "Did you read H[t - 1] at t = 0? H[-1] is the last state; the state before the first step is H_first.": {
+            "before": "last"
+        },
         "Did you pair dZ with the state of the next step?": [{"before": "next"}, {"before": "rolled"}],
         "Did you swap the factors? The state's transpose comes first.": {"order": "swapped"},
         "Did you take the mean over the steps? The gradients of all uses add up.": {"reduce": "mean"},
         "Did you keep the last step only? The gradients of all uses add up.": {"reduce": "last"},
         "Did you leave out the last step?": {"steps": slice(None, -1)},
+        "Did you divide by the number of sequences? Only add up: the loss has its mean already.": {"reduce": "batch"},
     },
+    run=in_double,
 )  # fmt: skip
 
 
@@ -295,7 +316,7 @@ def outside_the_loop(function, X, *others):
     found = with_gradients(counted, X, *others)
     if not isinstance(found["result"], torch.Tensor):
         found.pop("gradients", None)  # those of a list of states can't be compared
-    if uses.count >= 12 <= len(X):  # with fewer steps it can't be told from a handful of operations outside
+    if uses.count >= 8 and len(X) >= 12:  # with fewer steps it can't be told from a handful of operations outside
         hint = "Take the product with W_xh out of the loop: it doesn't have to wait for a state."
         found["way"] = Flaw("it computes with X or W_xh at every step", hint)
     return found
@@ -344,6 +365,10 @@ hoist = Check(
         ("5 steps, a batch of 4, 3 inputs, 6 hidden units", layer(rng, 5, 4, 3, 6)),
         ("12 steps, a batch of 2, 50 inputs, 3 hidden units", layer(rng, 12, 2, 50, 3)),
         ("48 steps, a batch of 2, 200 inputs, 3 hidden units", layer(rng, 48, 2, 200, 3)),
+        (
+            "inputs (4, 3, 5) that are a transposed tensor",
+            (normal(rng, 3, 4, 5).transpose(0, 1), *layer(rng, 4, 3, 5, 2)[1:]),
+        ),
     ],
     unrolled,
     {

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from . import changes, right, wrong
+from . import RIGHT, changes, right, wrong
 
 # --- lr_schedule ---
 
@@ -128,12 +128,47 @@ def _(step, num_steps, max_lr, warm_up=0.1):
     return done / warm_up if done < warm_up else cosine((done - warm_up) / (1 - warm_up))
 
 
-@wrong("lr_schedule")  # no warm-up at all: a division by zero
+@wrong("lr_schedule", "Did you divide by warm_up where it's 0?")
 def _(step, num_steps, max_lr, warm_up=0.1):
     return max_lr * min(step / num_steps / warm_up, cosine((step / num_steps - warm_up) / (1 - warm_up)))
 
 
+@wrong("lr_schedule", "Did you round the warm-up to whole steps?")
+def _(step, num_steps, max_lr, warm_up=0.1):
+    rising = int(warm_up * num_steps)
+    if step < rising:
+        return max_lr * step / rising
+    return max_lr * cosine((step - rising) / (num_steps - rising))
+
+
+@wrong("lr_schedule")
+def _(step, num_steps, max_lr, warm_up):
+    return RIGHT["lr_schedule"][0](step, num_steps, max_lr, warm_up)
+
+
+@wrong("lr_schedule")
+def _(step, num_steps, max_lr, warm_up=0.5):
+    return RIGHT["lr_schedule"][0](step, num_steps, max_lr, warm_up)
+
+
 # --- mixture ---
+
+
+@wrong("mixture")
+def _(p_network, p_counts):
+    best = 0.0, 100.0  # far too low a start for a bad model
+    for w in [i / 20 for i in range(21)]:
+        ppl = float((-(w * p_network + (1 - w) * p_counts).log().mean()).exp())
+        best = (w, ppl) if ppl < best[1] else best
+    return best
+
+
+@wrong("mixture", "Does the product of all probabilities become 0?")
+def _(p_network, p_counts):
+    weights = [i / 20 for i in range(21)]
+    ppls = [float((w * p_network + (1 - w) * p_counts).prod()) for w in weights]
+    ppls = [p ** (-1 / len(p_counts)) if p else math.inf for p in ppls]
+    return weights[ppls.index(min(ppls))], min(ppls)
 
 
 @right("mixture")
@@ -270,6 +305,28 @@ def _(p_network, p_counts):
 
 
 # --- top_p ---
+
+
+@wrong("top_p", "Set their probabilities to 0")
+def _(logits, p):
+    ranked, order = logits.softmax(-1).sort(-1, descending=True)
+    keep = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, ranked.cumsum(-1) - ranked < p)
+    probs = torch.where(keep, logits.softmax(-1), 0.0)
+    return (probs / probs.sum(-1, keepdim=True)).clamp(min=1e-6)
+
+
+@wrong("top_p", "Set their probabilities to 0")
+def _(logits, p):
+    ranked, order = logits.softmax(-1).sort(-1, descending=True)
+    keep = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, ranked.cumsum(-1) - ranked < p)
+    return logits.masked_fill(~keep, -20.0).softmax(-1)
+
+
+@wrong("top_p", "Does the token that reaches p stay?")
+def _(logits, p):
+    ranked, order = logits.softmax(-1).sort(-1, descending=True)
+    kept = torch.zeros_like(logits).scatter(-1, order, torch.where(ranked.cumsum(-1) < p, ranked, 0.0))
+    return kept / kept.sum(-1, keepdim=True)
 
 
 @right("top_p")

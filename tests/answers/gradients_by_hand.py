@@ -93,6 +93,11 @@ wrong("softmax_gradient", "Does exp overflow? torch.softmax is safe for large nu
 )
 
 
+@wrong("softmax_gradient")
+def _(logits, targets):
+    return (logits.softmax(1) - F.one_hot(targets)) / len(targets)
+
+
 @wrong("softmax_gradient", "Did you subtract the largest logit of all rows?")
 def _(logits, targets):
     exp = (logits - logits.max()).exp()
@@ -170,6 +175,25 @@ wrong("tanh_backward", "Is the sign of the square wrong? It is 1 minus H squared
 
 
 # --- backward_through_time ---
+
+
+@wrong("backward_through_time", "Did you compute in float32?")
+def _(dH, H, W_hh):
+    dZ = np.zeros(H.shape, dtype=np.float32)
+    later = 0
+    for t in reversed(range(len(H))):
+        dZ[t] = (dH[t] + later) * (1 - H[t] ** 2)
+        later = dZ[t] @ W_hh.T
+    return dZ
+
+
+@wrong("backward_through_time", "Did you forget the derivative of tanh at the last step?")
+def _(dH, H, W_hh):
+    dZ = np.zeros_like(H)
+    dZ[-1] = dH[-1]
+    for t in reversed(range(len(H) - 1)):
+        dZ[t] = (dH[t] + dZ[t + 1] @ W_hh.T) * (1 - H[t] ** 2)
+    return dZ
 
 
 @right("backward_through_time")
@@ -379,6 +403,24 @@ wrong("backward_through_time", "Does the loop run forwards?", "Did you apply tan
 # --- recurrent_gradient ---
 
 
+@wrong("recurrent_gradient", "Did you read H[t - 1] at t = 0?")
+def _(dZ, H, H_first):
+    return sum(H[t - 1].T @ dZ[t] for t in range(len(H)))
+
+
+@wrong("recurrent_gradient", "Did you divide by the number of sequences?")
+def _(dZ, H, H_first):
+    return sum(h.T @ dz for h, dz in zip([H_first, *H], dZ)) / len(H_first)
+
+
+@wrong("recurrent_gradient", "Did you compute in float32?")
+def _(dZ, H, H_first):
+    dW = np.zeros((H.shape[2],) * 2, dtype=np.float32)
+    for h, dz in zip([H_first, *H], dZ):
+        dW += h.T @ dz
+    return dW
+
+
 @right("recurrent_gradient")
 def _(dZ, H, H_first):
     H_before = np.concatenate([H_first[None], H[:-1]])
@@ -453,6 +495,26 @@ def shifted_in_place(dZ, H, H_first):
 
 
 # --- hoist ---
+
+
+@wrong("hoist", "Take the product with W_xh out of the loop")
+def _(X, H, W_xh, W_hh, b_h):
+    states = []
+    for part in X.split(5):
+        for share in part @ W_xh + b_h:
+            H = torch.tanh(share + H @ W_hh)
+            states.append(H)
+    return torch.stack(states)
+
+
+@wrong("hoist", "Use reshape")
+def _(X, H, W_xh, W_hh, b_h):
+    shares, states = (X.view(-1, X.shape[2]) @ W_xh + b_h).view(X.shape[0], X.shape[1], -1), []
+    for share in shares:
+        H = torch.tanh(share + H @ W_hh)
+        states.append(H)
+    return torch.stack(states)
+
 
 OUTSIDE = "Take the product with W_xh out of the loop"
 
