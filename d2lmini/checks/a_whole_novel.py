@@ -8,6 +8,7 @@ import torch
 from .judge import Check, normal
 from .prediction import OVERFLOW, SOFTMAX_AXIS, SOFTMAXES, exact_softmax
 from .reading import Flaw, Parts
+from .watching import usual_settings
 
 
 def reference_lr_schedule(step, num_steps, max_lr, warm_up=0.1):
@@ -232,6 +233,7 @@ def nucleus(logits, p, *, upto="reach", by="softmax", axis=-1, largest=True, joi
 def with_exact_zeros(function, logits, p):
     """The result, and whether tokens outside the set have a small probability instead of none."""
     result = function(logits, p)
+    usual_settings()  # whatever the function has set
     found = Parts({"result": result})
     if isinstance(result, torch.Tensor) and result.shape == logits.shape and result.is_floating_point():
         expected = reference_top_p(logits, p)
