@@ -257,7 +257,7 @@ top_p = Check(
         ("large logits, up to 1,000", (torch.tensor([[1000.0, -1000.0, 999.0]]), 0.9)),
         ("very negative logits", (torch.tensor([[-32.5, -30.0, -31.0]]), 0.5)),
         ("logits (2, 3, 1, 7), p 0.9", (normal(rng, 2, 3, 1, 7), 0.9)),
-        ("60 rows, a vocabulary of 300, p 0.95", (2 * normal(rng, 60, 300), 0.95)),
+        ("60 rows, a vocabulary of 300, p 0.95", (normal(rng, 60, 300) / 2, 0.95)),
     ],
     nucleus,
     {

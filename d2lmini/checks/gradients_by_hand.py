@@ -49,6 +49,7 @@ softmax_gradient = Check(
             (torch.tensor([[1000.0, 0.0, -1000.0], [-900.0, -901.0, -899.0]]), torch.tensor([1, 2])),
         ),
         ("logits (3, 5), targets without the last id", (normal(rng, 3, 5), torch.tensor([0, 3, 1]))),
+        ("unlikely tokens", (torch.tensor([[0.0, -10.0, -11.0, -9.5]]), torch.tensor([0]))),
         ("logits (3, 4), all targets 0", (normal(rng, 3, 4), torch.tensor([0, 0, 0]))),
         ("logits (5, 3), the same target several times", (normal(rng, 5, 3), torch.tensor([2, 0, 2, 2, 0]))),
         ("logits (4, 6) that are a transposed tensor", (normal(rng, 6, 4).T, ids(rng, 6, 4))),

@@ -307,6 +307,15 @@ def _(p_network, p_counts):
 # --- top_p ---
 
 
+@wrong("top_p")
+def _(logits, p):
+    ranked, order = logits.softmax(-1).sort(-1, descending=True)
+    ranked = torch.where(ranked.cumsum(-1) - ranked < p, ranked, 0.0)
+    ranked[..., 150:] = 0
+    kept = torch.zeros_like(logits).scatter(-1, order, ranked)
+    return kept / kept.sum(-1, keepdim=True)
+
+
 @wrong("top_p", "Set their probabilities to 0")
 def _(logits, p):
     ranked, order = logits.softmax(-1).sort(-1, descending=True)

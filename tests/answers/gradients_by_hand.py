@@ -98,6 +98,12 @@ def _(logits, targets):
     return (logits.softmax(1) - F.one_hot(targets)) / len(targets)
 
 
+@wrong("softmax_gradient")
+def _(logits, targets):
+    probs = logits.softmax(1)
+    return (torch.where(probs < 1e-4, 0.0, probs) - torch.eye(logits.shape[1])[targets]) / len(targets)
+
+
 @wrong("softmax_gradient", "Did you subtract the largest logit of all rows?")
 def _(logits, targets):
     exp = (logits - logits.max()).exp()
