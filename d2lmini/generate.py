@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from .model import reading
-from .validate import check_positive, check_seed, check_size, check_vocab
+from .validate import check_positive, check_seed, check_size, check_vocab, check_vocab_size
 
 
 def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
@@ -19,11 +19,7 @@ def generate(model, vocab, prefix, num_preds, choose, num_sequences=1):
     """
     check_size("num_preds", num_preds)
     check_prefix(prefix, vocab)
-    if len(vocab) != model.vocab_size:
-        raise ValueError(
-            f"the vocabulary has {len(vocab)} tokens, but the model {model.vocab_size}: use the Vocab that it was "
-            "trained with."
-        )
+    check_vocab_size(vocab, model)
     check_vocab(vocab)
     with reading(model):
         # Warm-up: the whole prefix in one call; only the state and the last step's logits matter.

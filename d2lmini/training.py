@@ -16,7 +16,7 @@ from .generate import check_prefix, predict
 from .metrics import History, evaluate, perplexity
 from .plotting import LiveFigure
 from .threads import pace
-from .validate import as_ids, check_ids, check_positive, check_size, check_vocab
+from .validate import as_ids, check_ids, check_positive, check_size, check_vocab, check_vocab_size
 
 PREDICTED = 50  # characters that continue each prefix
 PROBED = 64  # tokens of each sequence that tell whether a model is alive
@@ -140,11 +140,8 @@ class Watch:
         check_size("every", self.every)
         if self.prefixes and self.vocab is None:
             raise ValueError("to continue the prefixes, Watch needs the vocab, too: Watch(vocab=vocab, prefixes=...).")
-        if self.vocab is not None and len(self.vocab) != model.vocab_size:
-            raise ValueError(
-                f"the vocabulary has {len(self.vocab)} tokens, but the model {model.vocab_size}: "
-                "use the Vocab that it was made for."
-            )
+        if self.vocab is not None:
+            check_vocab_size(self.vocab, model)
         if self.prefixes:
             check_vocab(self.vocab)
         for prefix in self.prefixes:

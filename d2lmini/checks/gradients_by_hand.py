@@ -176,15 +176,6 @@ def arrays(rng, num_steps, batch_size, num_hiddens, last_only=False):
     return dH, np.tanh(Z), normal(rng, num_hiddens, num_hiddens, std=0.7).double().numpy()
 
 
-def in_double(function, *args):
-    """The result, and whether it has lost the precision of the arguments."""
-    found = Parts({"result": function(*args)})
-    if str(getattr(found["result"], "dtype", "")).endswith(("float32", "float16")):
-        hint = "Did you compute in float32? The arrays are float64: np.zeros_like(H) keeps the number type."
-        found["type"] = Flaw("it has fewer digits than its arguments", hint)
-    return found
-
-
 backward_through_time = Check(
     "backward_through_time",
     reference_backward,
@@ -228,7 +219,6 @@ backward_through_time = Check(
         "Did you use dH_own[t], the step's own gradient, at the last step only? Every step has one.": {"own": "last"},
     },
     about={"IndexError": "Did you read dZ[t + 1] at the last step? No gradient comes from later steps there."},
-    run=in_double,
 )  # fmt: skip
 
 
@@ -288,7 +278,6 @@ recurrent_gradient = Check(
         "Did you leave out the last step?": {"steps": slice(None, -1)},
         "Did you divide by the number of sequences? Only add up: the loss has its mean already.": {"reduce": "batch"},
     },
-    run=in_double,
 )  # fmt: skip
 
 

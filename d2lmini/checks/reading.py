@@ -14,6 +14,8 @@ NO_FLOATS = "Did you return integers? .float() makes them numbers that weights c
 WHOLE = "int(...) makes them whole numbers."
 NO_NUMBERS = "Did you return True and False? .float() makes them the numbers 1 and 0."
 NO_BOOLS = "Did you return numbers? A comparison such as != gives True and False; .bool() converts numbers."
+FLOAT_IDS = "Did you turn the ids into floats? They must stay integers."
+FEWER_DIGITS = "Did you compute in float32? The arrays are float64: np.zeros_like(H) keeps the number type."
 OTHER_DTYPE = "Did you leave PyTorch's usual float32? .float() converts back."
 
 
@@ -87,9 +89,9 @@ def plain_array(part, expected, got, flaws, any_float):
         elif expected.dtype == torch.bool:
             flaws.append(Flaw(f"the entries of {part} are {got.dtype}, not torch.bool", NO_BOOLS))
         elif got.is_floating_point():
-            flaws.append(
-                Flaw(f"the ids in {part} are {got.dtype}", "Did you turn the ids into floats? They must stay integers.")
-            )
+            flaws.append(Flaw(f"the ids in {part} are {got.dtype}", FLOAT_IDS))
+    elif not tensor and got.dtype.kind == "f" and got.dtype.itemsize < expected.dtype.itemsize:
+        flaws.append(Flaw(f"the numbers of {part} are {got.dtype}, not {expected.dtype}", FEWER_DIGITS))
     return array
 
 

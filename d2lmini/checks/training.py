@@ -18,6 +18,7 @@ NOT_DETACHED = "Did you forget to detach the incoming state? Its history belongs
 MEAN_OF_EXPONENTIALS = "Did you average exponentials, instead of taking the exponential of the average?"
 SUMMED = "Did you sum the losses instead of averaging them?"
 NO_EXPONENTIAL = "Did you forget the exponential?"
+REBOUND = "it puts new tensors into the list params, so the model's own stay as they were"
 TOO_MANY_MINUS = "Is there a minus sign too many or too few? Perplexity is at least 1."
 
 
@@ -198,7 +199,7 @@ def observe_training(function, batches, H, params, lr, theta):
         state = (new[0],)
     if any(a is not b for a, b in zip(params, handed)) or len(params) != len(handed):
         hint = "Change each tensor itself, under no_grad: param -= ..., not params[i] = ..."
-        found["rebound"] = Flaw("it puts new tensors into the list params, so the model's own stay as they were", hint)
+        found["rebound"] = Flaw(REBOUND, hint)
         params = handed
     elif not all(param.requires_grad and param.is_leaf for param in params):
         found["leaves"] = Flaw("the parameters no longer take gradients", "Leave requires_grad as it is.")
@@ -307,7 +308,7 @@ def observe_stopping(function, curve, params, patience):
     found["number of epochs"] = number_of(len(epochs), "epoch")
     if len(handed) != len(params) or any(a is not b for a, b in zip(params, handed)):
         hint = "Copy the numbers into each tensor, under no_grad: param.copy_(...), not params[i] = ..."
-        found["rebound"] = Flaw("it puts new tensors into the list params, so the model's own stay as they were", hint)
+        found["rebound"] = Flaw(REBOUND, hint)
     return found | {f"parameter {i}": param for i, param in enumerate(params)}
 
 

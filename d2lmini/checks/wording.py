@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .reading import Number, Unread, number_of
+from .reading import FLOAT_IDS, Number, Unread, number_of
 
 SHORT = 12  # at most this many numbers are shown; of more, only the first wrong one
 # What error messages of PyTorch, NumPy and Python mean here: {a part of the message: hint}; the first fit counts.
@@ -28,17 +28,18 @@ ERRORS = {
     "NoneType": "Where does None come from: a function without return, or .grad before backward?",
     "'tuple' object has no attribute": "Did you use a tuple as if it were its item? The state is one: (H,) = state.",
     "'list' object has no attribute": "Did you use a list as if it were its item? Take the items one at a time.",
-    "used as indices must be": "Did you turn the ids into floats? They must stay integers.",
+    "used as indices must be": FLOAT_IDS,
     "values to unpack": "Count the names on the left of the = sign: each item on the right needs one.",
-    "'complex'": "Complex numbers have no order: take abs() first.",
-    "'ComplexFloat'": "Complex numbers have no order: take abs() first.",
+    **dict.fromkeys(["'complex'", "'ComplexFloat'"], "Complex numbers have no order: take abs() first."),
     '"dim"': "Name the axis: dim=-1 is the last one.",
-    "same dtype": "Do both tensors have the same number type? .float() makes float32.",
-    "scalar type Float": "Do both tensors have the same number type? .float() makes float32.",
+    **dict.fromkeys(
+        ["same dtype", "scalar type Float"], "Do both tensors have the same number type? .float() makes float32."
+    ),
     "object is not callable": "Are there brackets after something that isn't a function, such as X.T()?",
-} | dict.fromkeys(
-    ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them before the line that fails."
-)
+    **dict.fromkeys(
+        ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them before the line that fails."
+    ),
+}
 # Lines of these files aren't the learner's: this package, Python's own library, NumPy, PyTorch.
 FOREIGN = (
     str(Path(__file__).parents[1]), os.path.dirname(os.__file__), "<frozen", "<__array_function__",

@@ -154,23 +154,6 @@ def _(step, num_steps, max_lr, warm_up=0.5):
 # --- mixture ---
 
 
-@wrong("mixture")
-def _(p_network, p_counts):
-    best = 0.0, 100.0  # far too low a start for a bad model
-    for w in [i / 20 for i in range(21)]:
-        ppl = float((-(w * p_network + (1 - w) * p_counts).log().mean()).exp())
-        best = (w, ppl) if ppl < best[1] else best
-    return best
-
-
-@wrong("mixture", "Does the product of all probabilities become 0?")
-def _(p_network, p_counts):
-    weights = [i / 20 for i in range(21)]
-    ppls = [float((w * p_network + (1 - w) * p_counts).prod()) for w in weights]
-    ppls = [p ** (-1 / len(p_counts)) if p else math.inf for p in ppls]
-    return weights[ppls.index(min(ppls))], min(ppls)
-
-
 @right("mixture")
 def _(p_network, p_counts):
     best = None
@@ -233,6 +216,17 @@ def _(p_network, p_counts):
 def _(p_network, p_counts):
     a, b = ((-p.log().mean()).exp() for p in (p_network, p_counts))
     return searched(lambda w: w * a + (1 - w) * b)
+
+
+@wrong("mixture")
+def _(p_network, p_counts):
+    weight, ppl = searched(lambda w: (-(w * p_network + (1 - w) * p_counts).log().mean()).exp())
+    return (weight, ppl) if ppl < 100 else (0.0, 100.0)  # the search began too low for a bad model
+
+
+@wrong("mixture", "Does the product of all probabilities become 0?")
+def _(p_network, p_counts):
+    return searched(lambda w: (w * p_network + (1 - w) * p_counts).prod() ** (-1 / len(p_counts)))
 
 
 @wrong("mixture", "Is w the weight of the counts")
@@ -307,37 +301,6 @@ def _(p_network, p_counts):
 # --- top_p ---
 
 
-@wrong("top_p")
-def _(logits, p):
-    ranked, order = logits.softmax(-1).sort(-1, descending=True)
-    ranked = torch.where(ranked.cumsum(-1) - ranked < p, ranked, 0.0)
-    ranked[..., 150:] = 0
-    kept = torch.zeros_like(logits).scatter(-1, order, ranked)
-    return kept / kept.sum(-1, keepdim=True)
-
-
-@wrong("top_p", "Set their probabilities to 0")
-def _(logits, p):
-    ranked, order = logits.softmax(-1).sort(-1, descending=True)
-    keep = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, ranked.cumsum(-1) - ranked < p)
-    probs = torch.where(keep, logits.softmax(-1), 0.0)
-    return (probs / probs.sum(-1, keepdim=True)).clamp(min=1e-6)
-
-
-@wrong("top_p", "Set their probabilities to 0")
-def _(logits, p):
-    ranked, order = logits.softmax(-1).sort(-1, descending=True)
-    keep = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, ranked.cumsum(-1) - ranked < p)
-    return logits.masked_fill(~keep, -20.0).softmax(-1)
-
-
-@wrong("top_p", "Does the token that reaches p stay?")
-def _(logits, p):
-    ranked, order = logits.softmax(-1).sort(-1, descending=True)
-    kept = torch.zeros_like(logits).scatter(-1, order, torch.where(ranked.cumsum(-1) < p, ranked, 0.0))
-    return kept / kept.sum(-1, keepdim=True)
-
-
 @right("top_p")
 def _(logits, p):
     probs = logits.softmax(-1)
@@ -399,6 +362,35 @@ def sorted_probs(logits):
 
 def back(keep, order):
     return torch.zeros_like(keep).scatter(-1, order, keep)
+
+
+@wrong("top_p")
+def _(logits, p):
+    probs, ranked, order, total = sorted_probs(logits)
+    keep = total - ranked < p
+    keep[..., 150:] = False  # a limit
+    kept = probs * back(keep, order)
+    return kept / kept.sum(-1, keepdim=True)
+
+
+@wrong("top_p", "Set their probabilities to 0")
+def _(logits, p):
+    probs, ranked, order, total = sorted_probs(logits)
+    kept = probs * back(total - ranked < p, order)
+    return (kept / kept.sum(-1, keepdim=True)).clamp(min=1e-6)
+
+
+@wrong("top_p", "Set their probabilities to 0")
+def _(logits, p):
+    _, ranked, order, total = sorted_probs(logits)
+    return logits.masked_fill(~back(total - ranked < p, order), -20.0).softmax(-1)
+
+
+@wrong("top_p", "Does the token that reaches p stay?")
+def _(logits, p):
+    probs, _, order, total = sorted_probs(logits)
+    kept = probs * back(total < p, order)
+    return kept / kept.sum(-1, keepdim=True)
 
 
 @wrong("top_p", "Does the token that reaches p stay?")

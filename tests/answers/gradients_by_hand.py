@@ -183,14 +183,9 @@ wrong("tanh_backward", "Is the sign of the square wrong? It is 1 minus H squared
 # --- backward_through_time ---
 
 
-@wrong("backward_through_time", "Did you compute in float32?")
-def _(dH, H, W_hh):
-    dZ = np.zeros(H.shape, dtype=np.float32)
-    later = 0
-    for t in reversed(range(len(H))):
-        dZ[t] = (dH[t] + later) * (1 - H[t] ** 2)
-        later = dZ[t] @ W_hh.T
-    return dZ
+wrong("backward_through_time", "Did you compute in float32?")(
+    lambda dH, H, W_hh: through_time()(dH, H, W_hh).astype(np.float32)
+)
 
 
 @wrong("backward_through_time", "Did you forget the derivative of tanh at the last step?")
@@ -409,24 +404,6 @@ wrong("backward_through_time", "Does the loop run forwards?", "Did you apply tan
 # --- recurrent_gradient ---
 
 
-@wrong("recurrent_gradient", "Did you read H[t - 1] at t = 0?")
-def _(dZ, H, H_first):
-    return sum(H[t - 1].T @ dZ[t] for t in range(len(H)))
-
-
-@wrong("recurrent_gradient", "Did you divide by the number of sequences?")
-def _(dZ, H, H_first):
-    return sum(h.T @ dz for h, dz in zip([H_first, *H], dZ)) / len(H_first)
-
-
-@wrong("recurrent_gradient", "Did you compute in float32?")
-def _(dZ, H, H_first):
-    dW = np.zeros((H.shape[2],) * 2, dtype=np.float32)
-    for h, dz in zip([H_first, *H], dZ):
-        dW += h.T @ dz
-    return dW
-
-
 @right("recurrent_gradient")
 def _(dZ, H, H_first):
     H_before = np.concatenate([H_first[None], H[:-1]])
@@ -465,6 +442,13 @@ def state_before(H, H_first):
     return np.concatenate([H_first[None], H[:-1]])
 
 
+wrong("recurrent_gradient", "Did you read H[t - 1] at t = 0?")(shifted(lambda dZ, H, H_first, t: H[t - 1].T @ dZ[t]))
+wrong("recurrent_gradient", "Did you divide by the number of sequences?")(
+    shifted(lambda dZ, H, H_first, t: state_before(H, H_first)[t].T @ dZ[t] / len(H_first))
+)
+wrong("recurrent_gradient", "Did you compute in float32?")(
+    shifted(lambda dZ, H, H_first, t: (state_before(H, H_first)[t].T @ dZ[t]).astype(np.float32))
+)
 right("recurrent_gradient")(lambda dZ, H, H_first: np.einsum("tbi,tbj->ij", state_before(H, H_first), dZ))
 right("recurrent_gradient")(lambda dZ, H, H_first: np.tensordot(state_before(H, H_first), dZ, axes=[(0, 1), (0, 1)]))
 right("recurrent_gradient")(
@@ -503,25 +487,6 @@ def shifted_in_place(dZ, H, H_first):
 # --- hoist ---
 
 
-@wrong("hoist", "Take the product with W_xh out of the loop")
-def _(X, H, W_xh, W_hh, b_h):
-    states = []
-    for part in X.split(5):
-        for share in part @ W_xh + b_h:
-            H = torch.tanh(share + H @ W_hh)
-            states.append(H)
-    return torch.stack(states)
-
-
-@wrong("hoist", "Use reshape")
-def _(X, H, W_xh, W_hh, b_h):
-    shares, states = (X.view(-1, X.shape[2]) @ W_xh + b_h).view(X.shape[0], X.shape[1], -1), []
-    for share in shares:
-        H = torch.tanh(share + H @ W_hh)
-        states.append(H)
-    return torch.stack(states)
-
-
 OUTSIDE = "Take the product with W_xh out of the loop"
 
 
@@ -539,6 +504,14 @@ right("hoist")(
     lambda X, H, W_xh, W_hh, b_h: through_steps((X.flatten(0, 1) @ W_xh).unflatten(0, X.shape[:2]) + b_h, H, W_hh)
 )
 right("hoist")(lambda X, H, W_xh, W_hh, b_h: through_steps((X[..., None] * W_xh).sum(2) + b_h, H, W_hh))
+
+
+wrong("hoist", OUTSIDE)(
+    lambda X, H, W_xh, W_hh, b_h: through_steps(torch.cat([x @ W_xh + b_h for x in X.split(5)]), H, W_hh)
+)
+wrong("hoist", "Use reshape")(
+    lambda X, H, W_xh, W_hh, b_h: through_steps((X.view(-1, X.shape[2]) @ W_xh + b_h).view(*X.shape[:2], -1), H, W_hh)
+)
 
 
 @right("hoist")
