@@ -31,7 +31,7 @@ def __getattr__(name):
             try:
                 found = import_module(f".{module}", __name__)
             except Exception as error:  # a library that is half there may raise anything
-                message = f"something that d2lmini needs is missing or broken ({error}): see python -m d2lmini doctor"
+                message = f"something that d2lmini needs is missing or broken ({error}): run python -m d2lmini doctor"
                 raise ImportError(message) from error
             return found if name == module else getattr(found, name)
     raise AttributeError(f"module 'd2lmini' has no attribute {name!r}")

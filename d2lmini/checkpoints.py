@@ -67,7 +67,7 @@ def conditions(model, batches, settings):
 
 
 def save_checkpoint(model, batches, history, path, settings=None):
-    """Write all that training needs to go on: parameters, History, the sampler's epoch, torch's random state.
+    """Write all that training needs to go on: parameters, History, the sampler's epoch, PyTorch's random state.
 
     settings: a dict for JSON of whatever else the curves depend on, by the names that an error would show. The file
     at `path` is replaced in one step. Raises OSError if it can't be written, ValueError if there is a model
@@ -104,7 +104,9 @@ def load_checkpoint(model, batches, history, path, settings=None, num_epochs=mat
     try:
         torch.set_rng_state(tensors["rng_state"])
     except (KeyError, RuntimeError, TypeError) as error:
-        raise ValueError(f"{path} has no random state that this version of torch can read.") from error
+        raise ValueError(
+            f"{path} has no random state that this version of PyTorch can read: choose another file, and train anew."
+        ) from error
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(tensors[name])
@@ -146,7 +148,10 @@ def read_history(path, saved, names):
         if len(past["train_ppl"]) != epoch:
             raise ValueError(f"{len(past['train_ppl'])} perplexities after {epoch} epochs")
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has no history that this version of d2lmini can read ({error}).") from error
+        raise ValueError(
+            f"{path} has no history that this version of d2lmini can read ({error}): "
+            "choose another file, and train anew."
+        ) from error
     return {**past, "stopped": None}
 
 
@@ -167,9 +172,12 @@ def save_model(model, vocab, path):
         names = {cls: name for name, cls in CLASSES.items()}
         description["class"] = names.get(type(model), "RNNModelScratch")
     if not all(isinstance(token, str) for token in vocab.idx_to_token):
-        raise ValueError("a file can hold only a vocabulary whose tokens are all str.")
+        raise ValueError("a file can hold only a vocabulary whose tokens are all str: make it from tokenize(text).")
     if len(vocab) != model.vocab_size:
-        raise ValueError(f"the model has vocab_size {model.vocab_size}, but the vocabulary has {len(vocab)} tokens.")
+        raise ValueError(
+            f"the model has vocab_size {model.vocab_size}, but the vocabulary has {len(vocab)} tokens: "
+            "save the Vocab that the model was trained with."
+        )
     words = {"reserved": vocab.reserved_tokens, "tokens": vocab.idx_to_token, "freqs": vocab.token_freqs}
     write_file(path, named_tensors(model), {"kind": "model", "model": description, "vocab": words})
 
@@ -184,9 +192,15 @@ def load_model(path):
     try:
         model, vocab = build_model(path, saved["model"], tensors), build_vocab(saved["vocab"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} doesn't describe a model that this version of d2lmini knows ({error}).") from error
+        raise ValueError(
+            f"{path} doesn't describe a model that this version of d2lmini knows ({error}): "
+            "update d2lmini, or choose another file."
+        ) from error
     if len(vocab) != model.vocab_size:
-        raise ValueError(f"{path} has a vocabulary of {len(vocab)} for a model of {model.vocab_size} tokens.")
+        raise ValueError(
+            f"{path} has a vocabulary of {len(vocab)} tokens, but its model has {model.vocab_size}: "
+            "choose another file."
+        )
     return model, vocab
 
 

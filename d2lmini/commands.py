@@ -110,7 +110,7 @@ def train(options):
 
 
 def train_and_save(model, vocab, batches, held_out, options, paths):
-    """The History of a training run. Whatever ends it, Ctrl-C included, the files hold what was learnt until then."""
+    """The History of a training run. Whatever ends it, Ctrl-C included, the files hold what was learned until then."""
     problem = None
     with on_ctrl_c(interrupt_once()):
         try:
@@ -149,7 +149,7 @@ def report(history, held_out, prefixes, model, vocab):
         last = history.held_out_ppl[max(history.held_out_ppl)]
         print(f"held-out perplexity {last:.2f} on {len(held_out):,} characters it never saw (by counting: {counting})")
         if history.train_ppl and history.train_ppl[-1] < history.baselines.get("bigram", 0) < last:
-            print("Worse than counting pairs on unseen text: the model has learnt its pages by heart.")
+            print("Worse than counting pairs on unseen text: the model has learned its training text by heart.")
     for prefix in prefixes:
         print(f"likeliest: {predict(model, vocab, prefix, 50)}")
         print(f"sampled:   {sample(model, vocab, prefix, 50, temperature=0.7)}")

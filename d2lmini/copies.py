@@ -1,4 +1,4 @@
-"""A learner's own copy of the notebooks: start it, bring it up to date, reset one notebook, see how far it is.
+"""A learner's own copy of the notebooks: start it, bring it up to date, reset one notebook, see what is done.
 
 A copy begins as the course's cells without their outputs, so that no answer appears below a question. In its metadata
 each notebook keeps which notebook it is and a hash of every cell as the course had it. An update compares three

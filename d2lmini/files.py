@@ -59,7 +59,7 @@ def check_writable(path):
 def not_written(path, error):
     """The error to raise instead of `error`: it names the file, what is there now, and what to do."""
     kept = "the file that was there is unchanged" if path.is_file() else "nothing was written"
-    text = f"could not write {path.name}: {error.strerror or error}; {kept}. Free space or choose another path"
+    text = f"could not write {path.name}: {error.strerror or error}; {kept}. Free some space or choose another path"
     return OSError(error.errno, text, str(path))
 
 

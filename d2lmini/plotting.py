@@ -9,8 +9,8 @@ import math
 import sys
 import time
 
-# Readers with deuteranopia or protanopia can tell any two of them apart, and so does a greyscale print, because no two
-# are equally bright. The first four are dark enough for text on white (contrast at least 4.5 : 1).
+# Readers with deuteranopia or protanopia can tell any two of them apart, and so can readers of a greyscale print,
+# because no two are equally bright. The first four are dark enough for text on white (contrast at least 4.5 : 1).
 BLUE = "#083390"  # training, the forward pass, parameters
 ORANGE = "#C65200"  # held-out text
 GREEN = "#066F58"  # a second model or method beside the blue one

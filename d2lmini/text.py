@@ -1,4 +1,4 @@
-"""From a file on disk to token ids: read, normalise, tokenise, count."""
+"""From a file on disk to token ids: read, normalise, tokenize, count."""
 
 import re
 from collections import Counter

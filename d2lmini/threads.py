@@ -1,6 +1,6 @@
 """Keep training at a good pace beside other programs: use fewer threads while they only wait for one another.
 
-torch shares each matrix product out among its threads, and the product is done when the last of them is. When another
+PyTorch shares each matrix product out among its threads, and the product is done when the last thread is. When another
 program keeps a core busy, one thread has to wait for its turn again and again, and all others wait for it.
 Training can lose five sixths of its speed; with half as many threads it loses far less (measure it with
 tests/benchmarks/speed.py neighbour).
@@ -20,7 +20,7 @@ GIVE_UP, TAKE_BACK = 1.1, 0.85
 
 
 class Pace:
-    """How many threads torch uses during a training run, and when to look again whether that's the best number."""
+    """How many threads PyTorch uses during a training run, and when to look again whether that's the best number."""
 
     def __init__(self):
         self.num_threads = None  # how many there were before they were halved
@@ -47,7 +47,7 @@ class Pace:
         self.next_look = time.monotonic() + (time.monotonic() - start) / SHARE
 
     def use(self, number, every):
-        """Let torch use `number` of `every` threads."""
+        """Let PyTorch use `number` of `every` threads."""
         torch.set_num_threads(number)
         halved = every if number < every else None
         if halved != self.num_threads:

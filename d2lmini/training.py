@@ -253,7 +253,9 @@ def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
     check_text("the training text", batches.tokens, model.vocab_size)
     params = list(model.parameters())
     if not any(param.requires_grad for param in params):
-        raise ValueError("none of the model's parameters has requires_grad=True: there is nothing to train.")
+        raise ValueError(
+            "none of the model's parameters has requires_grad=True, so there is nothing to train: set it first."
+        )
     if not all(param.isfinite().all() for param in params):
         raise ValueError(
             "the model's parameters aren't all finite numbers: an earlier run has ruined it. Make a new model."

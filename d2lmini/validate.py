@@ -91,7 +91,7 @@ def check_vocab_size(vocab, model):
     """Raise ValueError unless the vocabulary has as many tokens as the model has logits."""
     if len(vocab) != model.vocab_size:
         raise ValueError(
-            f"the vocabulary has {len(vocab)} tokens, but the model {model.vocab_size}: "
+            f"the vocabulary has {len(vocab)} tokens, but the model has {model.vocab_size}: "
             "use the Vocab that it was made for."
         )
 

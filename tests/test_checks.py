@@ -15,7 +15,7 @@ from answers import RIGHT, WRONG
 from torch import nn
 
 from d2lmini import checks
-from d2lmini.checks import concise, judge
+from d2lmini.checks import concise, judge, wording
 from d2lmini.checks.the_clinic import CAUSES, REMEDIES
 
 NAMES = checks.__all__
@@ -171,6 +171,60 @@ def test_an_exception_is_shown_with_the_learners_line_of_the_cell(capsys):
     text = verdict("one_hot", namespace["my_one_hot"], capsys)
     assert text.startswith("✗ one_hot: raised RuntimeError: shape '[7, 9]' is invalid")
     assert "\n  line 3 of the cell: return eye.reshape(7, 9)[ids]\n" in text
+
+
+# What a learner may write, and how the hint for PyTorch's or Python's error begins.
+FAILING = {
+    "P -= A": "Did you change a parameter outside of torch.no_grad()?",
+    "nn.RNN(3, 4).weight_ih_l0 = A": "Did you put a tensor in the place of a layer's parameter?",
+    "(2 * P).backward()": "Did you call backward on many losses?",
+    "P.numpy()": "Stay with PyTorch's operations",
+    "A.sum().backward()": "Did you detach something on the way to the loss",
+    "float(A)": "Did you use a tensor of several numbers where one number belongs?",
+    "if A > 0: pass": "Did you use a whole tensor as one yes or no?",
+    "A.T.view(6)": "Use reshape",
+    "A @ None": "Where does None come from",
+    "A.grad.norm()": "Where does None come from",
+    "(A,).detach()": "Did you use a tuple where its tensor belongs?",
+    "torch.tanh((A,))": "Did you use a tuple where its tensor belongs?",
+    "A + (A,)": "Did you use a tuple where its tensor belongs?",
+    "[A].T": "Did you use a list where one of its items belongs?",
+    "torch.tanh([A])": "Did you use a list where one of its items belongs?",
+    "[A] @ A": "Did you use a list where one of its items belongs?",
+    "torch.exp(1.0)": "Did you pass a plain number?",
+    "A[ids.float()]": "Did you turn the ids into floats?",
+    "F.one_hot(ids.float())": "Do the ids have the type int64?",
+    "F.embedding(ids.float(), A)": "Do the ids have the type int64?",
+    "F.cross_entropy(A, ids.float())": "Do the ids have the type int64?",
+    "ids.softmax(0)": "Are there integers where floats are needed?",
+    "ids.mean()": "Are there integers where floats are needed?",
+    "a, b = 1, 2, 3": "Are there too few or too many names on the left",
+    "a, b = 3": "Are there too few or too many names on the left",
+    "torch.linalg.eigvals(A[:, :2]).max()": "Complex numbers have no order",
+    "A.softmax()": "Did you leave out the axis?",
+    "A.softmax(2)": "Does the tensor have that axis?",
+    "A[5]": "Is an index or an id too large?",
+    "[1][1]": "Is an index or an id too large?",
+    "F.one_hot(ids, 1)": "Is an index or an id too large?",
+    "F.cross_entropy(A, 9 * ids)": "Is an index or an id too large?",
+    "A @ A.T.double()": "Do both tensors have the same number type?",
+    "A.T()": "Are there brackets after something that isn't a function",
+    "A.size[0]": "Did you forget the brackets after a method's name",
+    "lenght(A)": "Is the name spelled right?",
+    "A @ A": "Do the shapes fit?",
+    "A + A.T": "Do the shapes fit?",
+    "torch.cat([A, A[0]])": "Do the shapes fit?",
+    "{}['lr']": "",
+}
+
+
+@pytest.mark.parametrize("line", FAILING)
+def test_the_hint_for_an_error_names_its_likely_mistake(line):
+    A, ids, P = torch.ones(2, 3), torch.tensor([0, 1]), torch.ones(2, 3, requires_grad=True)
+    with pytest.raises(Exception) as raised:
+        exec(line, {"torch": torch, "nn": nn, "F": torch.nn.functional, "A": A, "ids": ids, "P": P})
+    hint = wording.hint_of(raised.value)
+    assert hint.startswith(FAILING[line]) and bool(hint) == bool(FAILING[line])
 
 
 def test_leaving_python_does_not_end_the_notebook(capsys):

@@ -594,7 +594,7 @@ def test_the_package_cannot_be_imported_and_the_doctor_says_why(tmp_path, packag
     process = start(tmp_path, *QUICK, PYTHONPATH=places)
     out, err = (stream.decode() for stream in process.communicate())
     assert (process.returncode, out) == (2, "")
-    message = "something that d2lmini needs is missing or broken (no such library): see python -m d2lmini doctor"
+    message = "something that d2lmini needs is missing or broken (no such library): run python -m d2lmini doctor"
     assert err == f"python -m d2lmini: error: {message}\n"
     process = start(tmp_path, "--help", PYTHONPATH=places)
     assert "update" in process.communicate()[0].decode() and process.returncode == 0

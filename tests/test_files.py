@@ -228,7 +228,7 @@ def refused(path, message, number=None):
         with pytest.raises(OSError, match=message) as error:
             write(path)
         assert number is None or error.value.errno == number
-        assert "Free space or choose another path" in str(error.value)
+        assert "Free some space or choose another path" in str(error.value)
     with pytest.raises((OSError, ValueError)):
         run(Untouched(len(VOCAB), 8), data(), 2, checkpoint=path)
 

@@ -191,7 +191,7 @@ def test_bad_seeds(bad, error):
 
 @pytest.mark.parametrize("tokens", ["abc", "abcdefghijklmnopqrstuvwxyz !"])
 def test_a_vocabulary_of_another_size_is_refused(tokens):
-    with pytest.raises(ValueError, match=rf"has {len(tokens) + 1} tokens, but the model 28: use the Vocab that"):
+    with pytest.raises(ValueError, match=rf"has {len(tokens) + 1} tokens, but the model has 28: use the Vocab that"):
         predict(sharp_model(), Vocab(list(tokens)), "a", 5)
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+import claims
 import clinic
 import gates
 import pytest
@@ -53,6 +54,21 @@ def test_the_first_epochs_of_the_clinic(number, run, one_thread):
         for epoch in (1, 2):
             assert again["train_ppl"][epoch] == pytest.approx(expected["train_ppl"][str(epoch)], rel=0.05)
             assert again["test_ppl"][epoch] == pytest.approx(expected["test_ppl"][str(epoch)], rel=0.05)
+
+
+def test_the_effects_of_every_claim_are_stored_and_within_its_bounds():
+    assert set(stored("claims.json")) == set(claims.CLAIMS)
+    for name, effects in stored("claims.json").items():
+        _, at_least, at_most, _ = claims.CLAIMS[name]
+        assert len(effects) == len(claims.SEEDS) and all(at_least <= effect <= at_most for effect in effects), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["explodes_through_time", "units_help", "no_detach_needs_memory"])
+def test_an_effect_of_a_claim(name, one_thread):
+    *_, measure = claims.CLAIMS[name]
+    expected = stored("claims.json")[name][0]
+    assert measure(claims.SEEDS[0]) == pytest.approx(expected, rel=0.05, abs=0.15)  # other machines round otherwise
 
 
 def test_every_setting_of_the_search_is_stored():

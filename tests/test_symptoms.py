@@ -78,6 +78,67 @@ def test_stuck_at_the_unigram_line():
     assert evaluate(wrong, HELD_OUT) > 0.95 * unigram
 
 
+def without_memory(inputs, state, params):
+    """An rnn whose steps all read the state from before the sequence."""
+    W_xh, W_hh, b_h, W_hq, b_q = params
+    hiddens = torch.tanh(inputs @ W_xh + state[0] @ W_hh + b_h)
+    return hiddens.flatten(0, 1) @ W_hq + b_q, state
+
+
+@entry("The perplexity falls to the bigram line and stays there")
+def test_stuck_at_the_bigram_line():
+    bigram = baselines(TRAIN, TRAIN, len(VOCAB))["bigram"]
+    wrong, right = network(forward_fn=without_memory), network()
+    for _ in range(24):
+        stuck, falls = (train_epoch(model, data(), lr=1)[0] for model in (wrong, right))
+    assert 0.95 * bigram < stuck < 1.05 * bigram and falls < 0.75 * bigram
+
+    text, changed = TRAIN[:10][None], TRAIN[:10][None].clone()
+    changed[0, 4] = (changed[0, 4] + 1) % len(VOCAB)
+    for model, moved in ((wrong, [4]), (right, list(range(4, 10)))):
+        before, after = (model(ids, model.begin_state(1))[0] for ids in (text, changed))
+        assert (before != after).any(dim=1).nonzero().flatten().tolist() == moved
+
+
+@entry("It learns slowly from the very start")
+@pytest.mark.parametrize("seed", range(3))
+def test_slow_because_the_states_are_saturated(seed):
+    def begin(input_std):
+        model = network(input_std=input_std, seed=seed)
+        X, _ = next(iter(data()))
+        _, (H,) = model(X, model.begin_state(16))
+        ppl = [train_epoch(model, data(), lr=1)[0] for _ in range(8)]
+        assert ppl == sorted(ppl, reverse=True)  # each epoch helps
+        return float((H.abs() > 0.99).float().mean()), ppl[-1]
+
+    (share, slow), (cured_share, quick) = begin(30), begin(1)
+    assert share > 0.8 and cured_share < 0.05 and slow > 1.15 * quick
+
+
+class CarriedRandom(RandomBatches):
+    carries_state = True
+
+
+@entry("The first token of every sequence is predicted badly")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_state_from_another_place_of_the_text(seed):
+    def first_and_all(Sampler):
+        """Training perplexity of the first token of each sequence, and of all tokens."""
+        model, batches, nll = network(64, input_std=1, orthogonal=False, seed=seed), Sampler(TRAIN, 16, 15, seed), []
+        for batches.epoch in range(1, 31):
+            ppl, _ = train_epoch(model, batches, lr=1)
+        state = model.begin_state(16)
+        for X, Y in batches:
+            logits, last = model(X, state)
+            nll.append(F.cross_entropy(logits[:16], Y[:, 0]).item())
+            state = detach(last) if batches.carries_state else state
+        return math.exp(sum(nll) / len(nll)), ppl
+
+    bigram = baselines(TRAIN, TRAIN, len(VOCAB))["bigram"]
+    (misled, high), (first, low) = first_and_all(CarriedRandom), first_and_all(RandomBatches)
+    assert misled > 1.3 * bigram and first < 0.85 * misled and low < high
+
+
 @entry("The model generates only spaces")
 def test_writes_only_spaces(trained):
     wrong, early = network(), network(input_std=0.01, orthogonal=False)

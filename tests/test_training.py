@@ -458,7 +458,7 @@ class Untouched(RNNModelScratch):
         ({"watch": Watch(vocab=LETTERS, prefixes=["Ab"])}, ValueError, "has characters that the model has never seen"),
         ({"watch": Watch(vocab=LETTERS, prefixes=["ab", ""])}, ValueError, "at least one character"),
         ({"watch": Watch(vocab=LETTERS, prefixes=[1])}, TypeError, "must be a str"),
-        ({"watch": Watch(vocab=Vocab(list("abc")))}, ValueError, "the vocabulary has 4 tokens, but the model 5"),
+        ({"watch": Watch(vocab=Vocab(list("abc")))}, ValueError, "the vocabulary has 4 tokens, but the model has 5"),
         ({"watch": Watch(vocab=list("<abcd"), prefixes=["ab"])}, TypeError, "vocab must be a Vocab, not list"),
         ({"watch": Watch(vocab=Vocab([], 0, list("abcd")), prefixes=["ab"])}, ValueError, "but reserved tokens"),
         ({"watch": Watch(vocab=Vocab(["a", ("a", "b"), 1, 2]), prefixes=["a"])}, TypeError, "tokens that aren't str"),

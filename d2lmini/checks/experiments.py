@@ -128,7 +128,7 @@ report = Check(
         "Did you report the validation perplexity? It was used to choose.": {"report": "validation_ppl"},
         "Did you choose the single best run? A lucky seed isn't a better setting: compare means.": {"single": True},
         "Did you report one run only? Report the mean and the range over all seeds of the setting.": {"alone": True},
-        "Did you report the runs of all settings? Report those of the chosen one.": {"of_all": True},
+        "Did you report the runs of all settings? Report only the runs of the chosen setting.": {"of_all": True},
         "Did you add up instead of averaging? Settings can have different numbers of seeds.": {"average": sum},
         "Did you compare medians? Compare the means over the seeds.": {"average": statistics.median},
         "Did you choose the highest perplexity? Lower is better.": {"best": max},

@@ -41,7 +41,7 @@ def observe_params(function, vocab_size, num_hiddens):
     if [tuple(param.shape) for param in function(vocab_size + 3, num_hiddens + 2)] == sizes:
         hint = "Did you write fixed numbers? The shapes come from vocab_size and num_hiddens."
         return Parts(
-            {"result": Unread("expected shapes that follow the arguments, got the same for other arguments", hint)}
+            {"result": Unread("expected shapes that depend on the arguments, got the same for all arguments", hint)}
         )
     found = Parts({f"shape of {name}": str(size) for name, size in zip(NAMES, sizes)})
     if not all(param.requires_grad for param in params):
@@ -51,9 +51,9 @@ def observe_params(function, vocab_size, num_hiddens):
         found["leaves"] = Flaw("a parameter is the result of a computation, so its .grad stays empty", hint)
     for name, param in zip(NAMES, params):
         if param.dtype != torch.float32:
-            found["dtype"] = Flaw(f"{name} holds {param.dtype}, not torch.float32", "The inputs are float32, too.")
+            found["dtype"] = Flaw(f"{name} holds {param.dtype}, not torch.float32", "Make it float32, like the inputs.")
     if len(set().union(*map(memory, params))) < 5:
-        found["memory"] = Flaw("two parameters share their memory", "Each parameter has numbers of its own.")
+        found["memory"] = Flaw("two parameters share their memory", "Make a new tensor for each parameter.")
     W_hh = params[1].detach()
     if W_hh.dim() == 2 and torch.equal(W_hh, W_hh.T) and W_hh.unique().numel() > 2:
         found["symmetry"] = Flaw("W_hh equals its own transpose", "Draw each entry of a matrix on its own.")

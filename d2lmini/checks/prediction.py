@@ -68,7 +68,7 @@ def observe_predict(function, ids, num_preds, params):
         hint = "Did you choose from every row of the logits? Only the last row predicts the next token."
         found["result"] = Unread("expected a list of ids, got a list with tensors of several ids", hint)
     if len(params[1]) in watch.functions:
-        hint = "The state is a tuple, (H,): a bare tensor works by accident, at batch size 1 only."
+        hint = "Pass the state as a tuple, (H,): a bare tensor works only by accident, at batch size 1."
         found["state"] = Flaw("a bare tensor is unpacked as if it were the state's tuple", hint)
     return found
 

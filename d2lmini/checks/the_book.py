@@ -205,7 +205,7 @@ sequential_batches = Check(
         "Did you swap X and Y? X comes first, and Y is one token later.": {"results": lambda X, Y: (Y, X)},
         "Did you begin a minibatch at each token? The beginnings are num_steps apart.": {"stride": 1},
         "Did you stop too early? The last minibatch may begin at row_length - num_steps.": {"early": 1},
-        "Is the last target of a row the row's own first token, as roll makes it? Take the next token of the text.": {
+        "Did you use roll? It makes a row's first token the row's last target. Take the next token of the text.": {
             "wrapped": True
         },
         "Did you fill the same tensors again for each minibatch? Make new ones each time.": refilled,

@@ -179,7 +179,7 @@ dependencies = Check(
         },
         "Does each call begin with a new state? Otherwise the logits differ anyway.": {"carry": True},
         "Is it the other way round? True means that the logits change.": {"turn": lambda D: ~D},
-        "Is the result as wide as X? Its entry [i, j] belongs to X[i, j].": {"turn": lambda D: D.T},
+        "Did you transpose the result? Its entry [i, j] belongs to X[i, j].": {"turn": lambda D: D.T},
     },
     about={
         "IndexError": "Is the new id below vocab_size? (old + 1) % vocab_size is.",

@@ -32,7 +32,7 @@ class Watched:
         for name, old, arg in zip(self.names, before, args):
             if name not in self.changes and frozen(arg) != old:
                 text = f"it changes its argument `{name}`"
-                self.flaws.append(Flaw(text, f"Work on a copy, or avoid in-place operations, so that {name} stays."))
+                self.flaws.append(Flaw(text, f"Work on a copy, or avoid in-place operations: {name} must not change."))
             elif not self.shares and memory(arg) & memory(result):
                 self.flaws.append(Flaw(f"its result shares memory with the argument `{name}`", SHARED))
         return result

@@ -12,34 +12,60 @@ import torch
 from .reading import FLOAT_IDS, Number, Unread, number_of
 
 SHORT = 12  # at most this many numbers are shown; of more, only the first wrong one
-# What error messages of PyTorch, NumPy and Python mean here: {a part of the message: hint}; the first fit counts.
-ERRORS = {
-    "leaf Variable that requires grad": "Did you change a parameter outside of torch.no_grad()?",
-    "as parameter": "Don't replace a parameter of a layer: under no_grad, copy_ puts your numbers into it.",
-    "backward through the graph a second time": "Did you forget to detach the incoming state?",
-    "modified by an inplace operation": "Did you change a tensor that backward still needs? Make a new one instead.",
-    "created only for scalar outputs": "Call backward on one number, the mean loss, not on a loss for each token.",
-    "call numpy() on Tensor that requires grad": "Stay with PyTorch's operations: NumPy doesn't track gradients.",
-    "does not require grad": "Did you detach something on the way to the loss?",
-    "converted to": "Did you use a tensor of several numbers where one number belongs?",
-    "is ambiguous": "Did you compare whole tensors? torch.equal, .all() or .any() makes one answer of many.",
-    "view size is not compatible": "Use reshape: view needs numbers that are contiguous in memory.",
-    "saved tensor hooks": "Write the formula yourself: no backward, no autograd.",
-    "NoneType": "Where does None come from: a function without return, or .grad before backward?",
-    "'tuple' object has no attribute": "Did you use a tuple as if it were its item? The state is one: (H,) = state.",
-    "'list' object has no attribute": "Did you use a list as if it were its item? Take the items one at a time.",
-    "used as indices must be": FLOAT_IDS,
-    "values to unpack": "Count the names on the left of the = sign: each item on the right needs one.",
-    **dict.fromkeys(["'complex'", "'ComplexFloat'"], "Complex numbers have no order: take abs() first."),
-    '"dim"': "Name the axis: dim=-1 is the last one.",
-    **dict.fromkeys(
-        ["same dtype", "scalar type Float"], "Do both tensors have the same number type? .float() makes float32."
-    ),
-    "object is not callable": "Are there brackets after something that isn't a function, such as X.T()?",
-    **dict.fromkeys(
-        ["shape", "size", "imension", "operands"], "Do the shapes fit? Print them before the line that fails."
-    ),
-}
+# What error messages of PyTorch, NumPy and Python mean here: {hint: parts of messages}; the first that fits counts.
+HINTS = {
+    "Did you change a parameter outside of torch.no_grad()? Move the line inside.": [
+        "leaf Variable that requires grad"
+    ],
+    "Did you put a tensor in the place of a layer's parameter? Under torch.no_grad(), parameter.copy_(numbers) "
+    "overwrites the parameter's numbers.": ["as parameter"],
+    "Did you forget to detach the incoming state?": ["backward through the graph a second time"],
+    "Did you change a tensor that backward still needs? Make a new one instead.": ["modified by an inplace operation"],
+    "Did you call backward on many losses? Call it on one number, their mean.": ["created only for scalar outputs"],
+    "Stay with PyTorch's operations: NumPy doesn't track gradients.": ["call numpy() on Tensor that requires grad"],
+    "Did you detach something on the way to the loss, or compute it under torch.no_grad()?": ["does not require grad"],
+    "Did you use a tensor of several numbers where one number belongs? Choose one, or take their sum, mean or max.": [
+        "converted to"
+    ],
+    "Did you use a whole tensor as one yes or no? Reduce it with .all() or .any(), or use torch.equal.": [
+        "is ambiguous"
+    ],
+    "Use reshape: view needs numbers that are contiguous in memory.": ["view size is not compatible"],
+    "Write the formula yourself: no backward, no autograd.": ["saved tensor hooks"],
+    "Where does None come from: a function without return, or .grad before backward?": ["NoneType"],
+    "Did you use a tuple where its tensor belongs? Take the tensor out first, as in (H,) = state.": [
+        "'tuple' object has no attribute", "must be Tensor, not tuple", "'tuple' and 'Tensor'", "'Tensor' and 'tuple'",
+    ],
+    "Did you use a list where one of its items belongs? Take the items one at a time.": [
+        "'list' object has no attribute", "must be Tensor, not list", "'list' and 'Tensor'", "'Tensor' and 'list'",
+    ],
+    "Did you pass a plain number? math.exp takes numbers, torch.exp takes tensors.": [
+        "must be Tensor, not float", "must be Tensor, not int",
+    ],
+    FLOAT_IDS: ["used as indices must be"],
+    "Do the ids have the type int64? .long() converts them.": [
+        "tensor of type LongTensor", "scalar types: Long", "dtype to be Long", "scalar type Long",
+    ],
+    "Are there integers where floats are needed? .float() converts them.": [
+        "not implemented for 'Long'", "could not infer output dtype",
+    ],
+    "Are there too few or too many names on the left of the = sign? Each item on the right needs one.": [
+        "values to unpack", "cannot unpack",
+    ],
+    "Complex numbers have no order: take abs() first.": ["'complex'", "'ComplexFloat'"],
+    "Did you leave out the axis? dim=-1 is the last one.": ['"dim"'],
+    "Does the tensor have that axis? dim=-1 is always the last one.": ["Dimension out of range"],
+    "Is an index or an id too large? The largest is the length minus 1.": [
+        "index out of range", "is out of bounds", "smaller than num_classes",
+    ],
+    "Do both tensors have the same number type? .float() makes float32.": ["same dtype", "scalar type Float"],
+    "Are there brackets after something that isn't a function, as in X.T()? Leave them out.": [
+        "object is not callable"
+    ],
+    "Did you forget the brackets after a method's name, as in X.sum()?": ["'builtin_function_or_method'"],
+    "Is the name spelled right? If another cell defines it, run that cell first.": ["is not defined"],
+    "Do the shapes fit? Print them before the line that fails.": ["shape", "size", "imension", "operands"],
+}  # fmt: skip
 # Lines of these files aren't the learner's: this package, Python's own library, NumPy, PyTorch.
 FOREIGN = (
     str(Path(__file__).parents[1]), os.path.dirname(os.__file__), "<frozen", "<__array_function__",
@@ -153,4 +179,4 @@ def message_of(error):
 
 def hint_of(error):
     message = message_of(error)[0]
-    return next((hint for words, hint in ERRORS.items() if words in message), "")
+    return next((hint for hint, parts in HINTS.items() if any(part in message for part in parts)), "")

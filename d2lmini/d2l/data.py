@@ -31,7 +31,7 @@ def book_or_chapter(folder):
     try:
         return str(book.download_book(folder))
     except ConnectionError:
-        print("The whole book could not be downloaded: this is its first chapter, which ships with the course.")
+        print("The whole book couldn't be downloaded, so this is its first chapter, which ships with the course.")
         return str(book.data_path(book.CHAPTER_FILE))
 
 

@@ -17,7 +17,7 @@ OVERWRITTEN = "Make new tensors instead of changing old ones (H[:] = ..., *=)."
 
 def changes(argument):
     """The hint for a function that changes an argument."""
-    return f"Work on a copy, or avoid in-place operations, so that {argument} stays."
+    return f"Work on a copy, or avoid in-place operations: {argument} must not change."
 
 
 def right(exercise):

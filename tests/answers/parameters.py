@@ -196,7 +196,7 @@ right("get_params")(lambda n, h: (param for param in small(n, h)))
 right("get_params")(params_from(lambda *shape: nn.init.normal_(torch.empty(shape), std=0.01)))
 
 
-@wrong("get_params", "Each parameter has numbers of its own.")
+@wrong("get_params", "Make a new tensor for each parameter.")
 def _(n, h):
     W_xh, W_hh, b_h, _, b_q = small(n, h)
     return [W_xh, W_hh, b_h, W_xh.detach().T.requires_grad_(), b_q]
@@ -210,7 +210,7 @@ def _(n, h):
 
 _made = {}
 wrong("get_params", "Make a new one in each call.")(lambda n, h: _made.setdefault((n, h), small(n, h)))
-wrong("get_params", "The inputs are float32, too.")(params_from(lambda *s: torch.randn(*s, dtype=torch.float64) * 0.01))
+wrong("get_params", "Make it float32")(params_from(lambda *s: torch.randn(*s, dtype=torch.float64) * 0.01))
 wrong("get_params", "Did you write fixed numbers?")(lambda n, h: small(28, 512))
 wrong("get_params", "Did you fill a matrix with one number?")(params_from(lambda *s: torch.full(s, 0.01)))
 wrong("get_params", "Did you use torch.rand")(params_from(lambda *s: (torch.rand(*s) - 0.5) * 0.0346))
@@ -229,7 +229,7 @@ wrong("get_params", "Did you use torch.rand", "Did you start the biases")(
 wrong("get_params", "Did you use torch.rand", "Did you forget requires_grad_()?")(
     params_from(lambda *s: torch.rand(*s) * 0.01, finish=lambda param: param)
 )
-wrong("get_params", "Did you start the biases", "The inputs are float32, too.")(
+wrong("get_params", "Did you start the biases", "Make it float32, like the inputs.")(
     params_from(lambda *s: torch.randn(*s, dtype=torch.float64) * 0.01, torch.ones)
 )
 

@@ -460,7 +460,7 @@ def _(tokens, batch_size, num_steps):
     return [(X[:, i : i + num_steps], Y[:, i : i + num_steps]) for i in range(X.shape[1] - num_steps + 1)]
 
 
-@wrong("sequential_batches", "Is the last target of a row the row's own first token")
+@wrong("sequential_batches", "Did you use roll?")
 def _(tokens, batch_size, num_steps):
     X = long_rows(tokens, batch_size)
     pairs = zip(X.split(num_steps, 1), X.roll(-1, 1).split(num_steps, 1))

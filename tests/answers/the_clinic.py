@@ -156,8 +156,8 @@ wrong("dependencies", "Did you compare the likeliest tokens?")(
 )
 wrong("dependencies", "Is it the other way round?")(tried(differ=lambda a, b: bool((a == b).all())))
 wrong("dependencies", "Is it the other way round?")(tried(turn=torch.logical_not))
-wrong("dependencies", "Is the result as wide as X?")(tried(turn=lambda D: D.T))
-wrong("dependencies", "Did you change the tokens of sequence r only?", "Is the result as wide as X?")(
+wrong("dependencies", "Did you transpose the result?")(tried(turn=lambda D: D.T))
+wrong("dependencies", "Did you change the tokens of sequence r only?", "Did you transpose the result?")(
     tried(where=lambda i, j, r, t: i == r, turn=lambda D: D.T)
 )
 
