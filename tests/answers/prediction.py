@@ -246,7 +246,7 @@ wrong("top_k", "Did you take the softmax over the wrong axis? Take it over the l
 # --- predict, more ---
 
 
-@wrong("predict", "The state is a tuple")
+@wrong("predict", "Pass the state as a tuple")
 def _(ids, num_preds, params):
     H, X, result = torch.zeros(1, len(params[1])), torch.tensor([ids]), []
     for _ in range(num_preds):
