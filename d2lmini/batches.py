@@ -42,7 +42,8 @@ class Batches:
 
         Iterating gives epoch number `epoch` (at first 1), and gives it again each time. Add 1 to `epoch` to go on.
 
-        Raises ValueError if the text is too short for one minibatch, TypeError for ids or sizes that aren't integers.
+        Raises ValueError if the text is too short for one minibatch, or a size is below 1; TypeError for ids or sizes
+        that aren't integers, or for `tokens` that aren't 1-D.
         """
         check_size("batch_size", batch_size)
         check_size("num_steps", num_steps)
@@ -66,7 +67,7 @@ class Batches:
 
     @property
     def tokens_dropped(self):
-        """Tokens that aren't an input in one epoch: the random offset at the front and the rest at the end."""
+        """Tokens that aren't an input in one epoch: the random offset, and all that doesn't fill a minibatch."""
         return len(self.tokens) - self.tokens_used
 
     def __len__(self):

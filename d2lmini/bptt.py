@@ -111,7 +111,7 @@ def one_hot(ids, W_xh):
 
 
 def tanh_(H):
-    """tanh in place. NumPy's is faster than torch's on a slice as small as one step."""
+    """tanh in place. NumPy's is faster than PyTorch's on a slice as small as one step."""
     if H.device.type == "cpu" and H.dtype in (torch.float32, torch.float64):
         array = H.numpy()
         np.tanh(array, out=array)
@@ -138,9 +138,9 @@ class ByHand(torch.autograd.Function):
 
 
 class RNNModelByHand(RNNModelScratch):
-    """RNNModelScratch with its gradients by hand: the same numbers on any device, and faster on a CPU.
+    """RNNModelScratch with its gradients by hand: the same numbers up to rounding, and faster on a CPU.
 
-    Calls, errors and results are those of RNNModelScratch, and `fast.params = readable.params` lets both use the
+    Calls and errors are those of RNNModelScratch, and `fast.params = readable.params` lets both use the
     same five parameters. Keyword arguments (seed, input_std, orthogonal) go to get_params; the functions of
     RNNModelScratch are built in and can't be replaced.
     """

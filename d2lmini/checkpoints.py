@@ -159,8 +159,9 @@ def save_model(model, vocab, path):
     """Write a model and its vocabulary as one file, which load_model reads.
 
     model: RNNModelScratch with the course's own functions, one with gradients by hand, or RNNModel.
-    Raises ValueError for a network of other functions or layers, one that doesn't fit the vocabulary, a vocabulary of
-    over 100 MB, or if there is a checkpoint at `path`; OSError if the file can't be written.
+    Raises ValueError for a network of other functions or layers, a vocabulary that doesn't fit it, takes over 99 MB or
+    has tokens that aren't str, or if there is a checkpoint at `path`; TypeError for anything but a model; OSError if
+    the file can't be written.
     """
     description = architecture(model)
     if description["network"] not in ("rnn", *LAYERS):

@@ -167,6 +167,6 @@ def generate(options):
     unknown = sorted({char for char in prefix if char not in vocab})
     if unknown:
         known = [token for token in vocab.idx_to_token if token not in vocab.reserved_tokens]
-        raise ValueError(f"the model has never seen {unknown}. It knows {''.join(map(str, known[:100]))!r}.")
+        raise ValueError(f"the model has never seen {unknown}. Use what it knows: {''.join(map(str, known[:100]))!r}.")
     print(sample(model, vocab, prefix, options.length, options.temperature, options.seed))
     return 0

@@ -127,7 +127,10 @@ def merge(mine, newest):
     course, record = {cell_id(cell): cell for cell in newest["cells"]}, recorded(mine)[1]
     learners, own, removed = sort_cells(mine["cells"], course, record)
     if not learners:
-        raise ValueError("none of its cells has an id of the course, so another program has changed them")
+        raise ValueError(
+            "none of its cells has an id of the course, so another program has changed them: start it over with "
+            "python -m d2lmini reset NUMBER, and copy your answers from the backup"
+        )
     cells = own[None]
     happened = Counter({"untouched cells removed": removed, "own cells kept": sum(map(len, own.values()))})
     remarks = []
@@ -203,7 +206,7 @@ def with_ids(cells):
 
 
 def learners_folder(folder=None):
-    """The Path of the learner's copy: `folder`, or this one if it holds notebooks of the course, or my-course below it.
+    """The Path of the learner's copy: `folder`, the current folder if it has notebooks of the course, or my-course.
 
     Raises ValueError for the folder of the course itself.
     """

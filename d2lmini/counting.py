@@ -120,7 +120,7 @@ def to_ids(tokens, vocab_size):
     check_size("vocab_size", vocab_size)
     try:
         tokens = torch.as_tensor(tokens)
-    except (TypeError, ValueError, RuntimeError):  # torch's three ways to say that these aren't numbers
+    except (TypeError, ValueError, RuntimeError):  # PyTorch's three ways to say that these aren't numbers
         tokens = torch.zeros(())
     if tokens.dim() != 1:
         raise TypeError("tokens must be a 1-D tensor or list of integer ids: encode the text with a Vocab first.")

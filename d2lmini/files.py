@@ -129,7 +129,7 @@ def write_file(path, tensors, description):
     if size > LARGEST_TEXT:
         raise ValueError(
             f"the description of this {description['kind']} takes {size:,} bytes, but a file can hold only "
-            f"{LARGEST_TEXT:,}: the vocabulary or the history is too large."
+            f"{LARGEST_TEXT:,}: leave out rare tokens (min_freq of Vocab), or use a larger Watch(every=...)."
         )
     write_atomically(path, save(tensors, metadata={"d2lmini": text, "sha256": checksum(tensors, text)}))
 

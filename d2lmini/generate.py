@@ -67,7 +67,7 @@ def decode_with(model, scores, state, num_preds, choose, num_reserved):
 
 
 def predict(model, vocab, prefix, num_preds):
-    """Continue `prefix` by `num_preds` characters, the likeliest each time (greedy decoding). Returns str.
+    """Continue `prefix` by `num_preds` characters, the likeliest each time (greedy decoding). Returns the whole str.
 
     "<unk>" and other reserved tokens are never generated. Raises ValueError for an empty prefix, a prefix with unknown
     characters, num_preds below 1, or a model whose logits aren't finite; TypeError for a prefix that isn't a str.
@@ -76,11 +76,11 @@ def predict(model, vocab, prefix, num_preds):
 
 
 def sample(model, vocab, prefix, num_preds, temperature=1.0, seed=0):
-    """Continue `prefix` by `num_preds` characters, each drawn from the model's distribution. Returns str.
+    """Continue `prefix` by `num_preds` characters, each drawn from the model's distribution. Returns the whole str.
 
     temperature: the logits are divided by it. 1 keeps the model's probabilities, below 1 sharpens them
     (towards `predict`), above 1 flattens them. Equal seeds give equal texts. Errors as for `predict`,
-    and ValueError for a temperature that isn't above 0.
+    and ValueError for a temperature that isn't above 0, or is infinite.
     """
     return samples(model, vocab, prefix, num_preds, 1, temperature, seed)[0]
 

@@ -63,7 +63,7 @@ class History:
     train_ppl      training perplexity of epochs 1, 2, ...
     held_out_ppl   {epoch: perplexity on text that the model never trained on}
     speeds         tokens per second of each epoch
-    samples        {epoch: {prefix: its continuation}}
+    samples        {epoch: {prefix: the prefix and its continuation}}
     baselines      {name: perplexity}, drawn as lines
     stopped        None, or why the run ended before its last epoch
     """

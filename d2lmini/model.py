@@ -120,8 +120,9 @@ class RNNModelScratch:
     The functions default to the course's own; another network (a GRU, an LSTM) brings others with the same
     arguments. Further keyword arguments (seed, input_std, orthogonal) go to `get_params`.
 
-    Calling it raises ValueError when X isn't (batch_size, num_steps), when X and the model are on different
-    devices, or when the state doesn't fit; TypeError when the state isn't a tuple or the ids aren't integers.
+    Calling it raises ValueError when X isn't (batch_size, num_steps) or has an id outside the vocabulary, when X and
+    the model are on different devices, or when the state doesn't fit; TypeError when X isn't a tensor, the state
+    isn't a tuple, or the ids aren't integers.
     """
 
     def __init__(self, vocab_size, num_hiddens, device=None, get_params=get_params,

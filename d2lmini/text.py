@@ -37,7 +37,7 @@ def read_text(path=None):
             "Choose a plain .txt file."
         )
     if not text or text.isspace():
-        raise ValueError(f"{path} is empty: a language model needs at least a few thousand characters.")
+        raise ValueError(f"{path} is empty: choose a text of at least a few thousand characters.")
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -159,7 +159,8 @@ def load_corpus(text=None, form="letters", num_train=10_000):
     of the normalised text, `held_out` all that follow (two 1-D tensors of int64 that never overlap).
     The vocabulary is made from the training part, and characters that occur only in the rest have id 0.
 
-    Raises ValueError if the text is shorter than `num_train`, or `form` is unknown; TypeError if `text` isn't a str.
+    Raises ValueError unless `num_train` is from 1 to the length of the normalised text, or if `form` is unknown;
+    TypeError if `text` isn't a str, or `num_train` isn't an integer.
     """
     tokens = tokenize(normalise(read_text() if text is None else text, form))
     check_whole("num_train", num_train)

@@ -118,7 +118,7 @@ def check_loss(nll, lr, theta):
 
 @dataclass
 class Watch:
-    """What `train` looks at every `every` epochs. Looking changes nothing: the weights stay the same bit for bit.
+    """What `train` looks at every `every` epochs, and after the last. Looking changes no bit of the weights.
 
     held_out  ids that aren't in the training text: their perplexity is measured, and the baselines are counted
     vocab     needed for `prefixes`
@@ -258,7 +258,7 @@ def check_run(model, batches, num_epochs, lr, theta, updater, show, checkpoint):
         )
     if not all(param.isfinite().all() for param in params):
         raise ValueError(
-            "the model's parameters aren't all finite numbers: an earlier run has ruined it. Make a new model."
+            "the model's parameters aren't all finite numbers: an earlier run has ruined them. Make a new model."
         )
 
 
@@ -268,7 +268,7 @@ def check_text(name, tokens, vocab_size):
     if tokens.dim() != 1:
         raise ValueError(f"{name} must be 1-D, ids one after another, not of shape {tuple(tokens.shape)}.")
     if len(tokens) < 2:
-        raise ValueError(f"{name} needs at least 2 tokens, not {len(tokens)}.")
+        raise ValueError(f"{name} needs at least 2 tokens, not {len(tokens)}: use a longer text.")
     check_ids(tokens, vocab_size)
 
 

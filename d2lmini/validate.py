@@ -65,7 +65,7 @@ def check_ids(ids, vocab_size):
     ids = as_ids(ids)
     if not ids.numel():
         return
-    low, high = torch.stack(ids.long().aminmax()).tolist()  # long: torch finds no minimum of uint16
+    low, high = torch.stack(ids.long().aminmax()).tolist()  # long: PyTorch finds no minimum of uint16
     if not 0 <= low <= high < vocab_size:
         raise ValueError(
             f"ids run from {low} to {high}, but the vocabulary has {vocab_size} tokens "

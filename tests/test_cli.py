@@ -211,7 +211,7 @@ def test_the_defaults_are_those_that_the_help_names():
         (["generate", "model", "--prefix", "a", "--temperature", "0"], "temperature must be"),
         (["generate", "model", "--prefix", "a", "--temperature", "nan"], "temperature must be"),
         (["generate", "model", "--prefix", ""], "the prefix must have at least one character"),
-        (["generate", "model", "--prefix", "Xa"], "the model has never seen ['x']. It knows 'ab c'."),
+        (["generate", "model", "--prefix", "Xa"], "the model has never seen ['x']. Use what it knows: 'ab c'."),
         (["update"], "my-course has no notebook of the course. To make a copy: python -m d2lmini start my-course"),
         (["progress", "one"], "one has no notebook of the course"),
         (["reset", "77"], "the course has no notebook 77"),

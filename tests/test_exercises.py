@@ -79,6 +79,14 @@ def test_stub_says_not_tried_yet(notebook, name):
 
 
 @pytest.mark.parametrize("notebook, name", EXERCISES)
+def test_a_verdict_calls_the_arguments_as_the_stub_does(notebook, name):
+    (function,) = [node for node in ast.parse(cells(notebook)[f"stub-{name}"].source).body
+                   if isinstance(node, ast.FunctionDef)]  # fmt: skip
+    arguments = [arg.arg for arg in function.args.args]
+    assert getattr(checks, name).names == arguments[: len(arguments) - len(function.args.defaults)]
+
+
+@pytest.mark.parametrize("notebook, name", EXERCISES)
 def test_solution_passes_its_check(notebook, name):
     cell = cells(notebook)[f"solution-{name}"].source
     assert cell.startswith("<details><summary>Solution</summary>\n\n") and cell.rstrip().endswith("</details>")

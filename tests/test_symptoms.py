@@ -164,7 +164,7 @@ def test_backward_through_the_graph_a_second_time():
     two_minibatches(detach)
 
 
-@entry("The loss is nan or inf, and training stops with `TrainingDiverged`")
+@entry("The loss is nan, inf or huge, and training stops with `TrainingDiverged`")
 def test_loss_is_not_a_number():
     def run(theta, lr):
         torch.manual_seed(0)

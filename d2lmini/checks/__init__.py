@@ -1,8 +1,8 @@
 """The checks of the exercises: `from d2lmini import checks as check`, then `check.one_hot(my_one_hot)`.
 
-A check takes the learner's function, compares it with a reference made of PyTorch's or NumPy's own parts, prints a
-verdict, and returns None. There is one file per notebook. It gives solutions away, because it lists the mistakes
-that a check recognises. How a check judges is in judge.py. Every Check in a file of this folder is found automatically.
+A check takes the learner's function, compares it with a reference that doesn't use the course's own code, prints a
+verdict, and returns None. There is one file per notebook. Each gives solutions away, because it lists the mistakes
+that its checks recognise. How a check judges is in judge.py. Every Check in a file of this folder is found by itself.
 """
 
 from importlib import import_module

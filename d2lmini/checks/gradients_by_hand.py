@@ -157,9 +157,9 @@ def backward(dH, H, W_hh, *, W=lambda W_hh: W_hh.T, slope=lambda H: 1 - H**2, de
     return result(dZ, slope(H))
 
 
-def reference_backward(dH, H, W_hh):
+def reference_backward(dH_own, H, W_hh):
     """Autograd through a network whose inputs are chosen so that its states are H."""
-    dH, H, W_hh = (torch.tensor(a, dtype=torch.float64) for a in (dH, H, W_hh))
+    dH, H, W_hh = (torch.tensor(a, dtype=torch.float64) for a in (dH_own, H, W_hh))
     before = torch.cat([torch.zeros_like(H[:1]), H[:-1]])
     U = (torch.atanh(H) - before @ W_hh).requires_grad_()
     state, total = torch.zeros_like(H[0]), 0
@@ -206,7 +206,7 @@ backward_through_time = Check(
         "Does the loop run forwards? Gradients flow from the last step to the first.": {"forwards": True},
         "Did you leave out the last step? Begin with t = len(dH_own) - 1.": {"skip": "last"},
         "Did you leave out the first step? The loop goes down to t = 0.": {"skip": "first"},
-        "Did you use the H of a neighbouring step for the derivative?": [
+        "Did you use the H of a neighbouring step for the derivative? Step t takes H[t].": [
             {"derivative": "next"},
             {"derivative": "previous"},
         ],
@@ -271,7 +271,10 @@ recurrent_gradient = Check(
         "Did you read H[t - 1] at t = 0? H[-1] is the last state; the state before the first step is H_first.": {
             "before": "last"
         },
-        "Did you pair dZ with the state of the next step?": [{"before": "next"}, {"before": "rolled"}],
+        "Did you pair dZ with the state of the next step? Z was made from the previous state.": [
+            {"before": "next"},
+            {"before": "rolled"},
+        ],
         "Did you swap the factors? The state's transpose comes first.": {"order": "swapped"},
         "Did you take the mean over the steps? The gradients of all uses add up.": {"reduce": "mean"},
         "Did you keep the last step only? The gradients of all uses add up.": {"reduce": "last"},

@@ -46,7 +46,7 @@ class Check:
     name       the exercise
     reference  a right function, made of other parts than the course's own, with the argument names of the
                exercise; or a list of such functions, if the exercise has several right results
-    cases      rng -> list of (what the input is, arguments); drawn anew, with a fixed seed, for every check
+    cases      rng -> list of (what the input is, arguments); drawn once, with a fixed seed
     model      reference with options, each a place to go wrong
     mistakes   {hint: options of `model` that make this mistake, or a whole function, or a list of such};
                two mistakes made by options are also recognised together
@@ -68,7 +68,8 @@ class Check:
         self.mistakes = {hint: made if isinstance(made, list) else [made] for hint, made in dict(mistakes).items()}
         self.changes, self.shares, self.any_float, self.rtol, self.atol = changes, shares, any_float, rtol, atol
         parameters = inspect.signature(self.references[0]).parameters.values()
-        self.names = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
+        needed = [parameter for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+        self.names = [parameter.name for parameter in needed if parameter.default is parameter.empty]
         self._known = {}
 
     def __call__(self, function):
@@ -77,7 +78,7 @@ class Check:
         print(text.encode(encoding, "replace").decode(encoding))  # not every console knows the sign in front
 
     def pick(self, function):
-        """The learner's function if it's right, or else the course's own, to go on with. Says which of them."""
+        """The learner's function if it's right, or else the check's reference, to go on with. Prints which."""
         right = self.verdict(function).startswith("✓")
         print(f"going on with {function.__name__}" if right else f"going on with the course's {self.name}")
         return function if right else self.references[0]

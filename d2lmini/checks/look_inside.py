@@ -112,7 +112,7 @@ def heads(rng, *shape, scale=1.0):
 
 
 def heads_that_differ(rng, *shape):
-    """Queries that point away from their keys: the mask must hide later steps from very low scores, too."""
+    """Queries that point away from their keys: the mask must work even where all scores are very low."""
     K, V = normal(rng, *shape), normal(rng, *shape)
     return [-100 * K, K, V]
 
@@ -218,7 +218,7 @@ merge_pair = Check(
         "Did you lose the last token? It may have no partner.": {"end": 1},
         "Did you go from right to left? Of three equal tokens, the first two are merged.": {"backwards": True},
         "Did you merge the pair in either order?": {"match": lambda here, pair: here in (pair, pair[::-1])},
-        "Did you compare the joined letters? Other tokens can join to the same: compare each token of the pair.": {
+        "Did you compare the joined text? Other tokens can join to the same: compare each token of the pair.": {
             "match": lambda here, pair: "".join(here) == "".join(pair)
         },
         "Did you compare only the first token of the pair?": {"match": lambda here, pair: here[0] == pair[0]},

@@ -150,7 +150,7 @@ lookup = Check(
             lambda ids, W_xh: W_xh[:, ids].movedim(0, -1),
         ],
         AXES: {"transpose": True},
-        "Is the row off by one?": [{"shift": -1}, {"shift": 1}],
+        "Is the row off by one? Id i takes row i of W_xh.": [{"shift": -1}, {"shift": 1}],
         "Did you lose the shape of ids?": {"flat": True},
 
     },

@@ -217,7 +217,7 @@ spectral_radius = Check(
         ),
         "Did you return all eigenvalues? Return one number, the largest.": {"choose": lambda values: values},
         "Did you average over the eigenvalues? Take the largest.": {"choose": torch.mean},
-        "Did you take the trace or the determinant?": [
+        "Did you take the trace or the determinant? Take the eigenvalues.": [
             lambda W: float(W.trace()),
             lambda W: float(W.trace().abs()),
             lambda W: float(torch.linalg.det(W)),

@@ -102,7 +102,7 @@ predict = Check(
         "Did you read the prefix backwards?": {"read": lambda ids: ids[::-1]},
         "Did you leave out the last id of the prefix?": {"read": lambda ids: ids[:-1]},
         "Did you feed the last id of the prefix again and again, instead of the prediction?": {"fed": "last of prefix"},
-        "Is the number of predictions off by one?": [{"more": -1}, {"more": 1}],
+        "Is the number of predictions off by one? Return num_preds ids.": [{"more": -1}, {"more": 1}],
         "Did you lose the first prediction? It comes from the prefix's last logits.": {"first": 1},
         "Did you take the argmin? The likeliest token is the argmax.": {"choose": torch.argmin},
         "Did you draw at random? Greedy decoding takes the argmax.": {
@@ -261,7 +261,7 @@ top_k = Check(
             index_alone
         ),
         "Did you keep the k smallest?": {"largest": False},
-        "Is k off by one?": [{"more": -1}, {"more": 1}],
+        "Is k off by one? Keep exactly k tokens.": [{"more": -1}, {"more": 1}],
         "Did you set the other logits to 0? exp(0) is 1; -inf gives the probability 0.": {"fill": 0.0},
         "Did you return only k probabilities? The result has the shape of the logits.": {"by": "values only"},
         SOFTMAX_AXIS: [{"axis": 0}, {"axis": 1}],

@@ -74,7 +74,7 @@ def set_figsize(figsize=(3.5, 2.5)):
 
 
 def set_axes(axes, xlabel, ylabel, xlim, ylim, xscale, yscale, legend):
-    """Labels, limits, scales and legend of matplotlib axes, with a grid; None leaves a thing as it is."""
+    """Labels, limits, scales and legend of matplotlib axes, with a grid. None leaves a limit or the legend as it is."""
     axes.set(xlabel=xlabel, ylabel=ylabel, xscale=xscale, yscale=yscale)
     if xlim is not None:  # matplotlib takes set_xlim(None) as: from now on, these limits stay
         axes.set_xlim(xlim)

@@ -53,8 +53,8 @@ def sgd(params, lr, batch_size):
 def train_epoch_ch8(net, train_iter, loss, updater, device, use_random_iter):
     """One epoch; returns (perplexity, tokens per second). `updater`: a torch optimizer or updater(batch_size=1).
 
-    Differs: what the sampler says about the state wins over `use_random_iter` (with a warning), and a loss that is
-    infinite or not a number raises TrainingDiverged.
+    Differs: what the sampler says about the state wins over `use_random_iter` (with a warning), and a loss that isn't
+    a number or is above 104 raises TrainingDiverged.
     """
     step = updater.step if isinstance(updater, torch.optim.Optimizer) else lambda: updater(batch_size=1)
     data = BookBatches(train_iter, use_random_iter)

@@ -410,7 +410,7 @@ wrong("merge_pair", "Did you keep only one token")(
 )
 
 
-@wrong("merge_pair", "Did you compare the joined letters?")
+@wrong("merge_pair", "Did you compare the joined text?")
 def _(tokens, pair):
     result, i = [], 0
     while i < len(tokens):
