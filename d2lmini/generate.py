@@ -41,7 +41,7 @@ def check_prefix(prefix, vocab):
     if unknown:
         raise ValueError(
             f"the prefix {prefix!r} has characters that the model has never seen: {unknown}. "
-            "Use the vocabulary's characters only; normalise(prefix, form) makes them so."
+            "Use the vocabulary's characters only: normalise(prefix, form) turns a text into them."
         )
 
 
