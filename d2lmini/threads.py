@@ -15,8 +15,8 @@ import torch
 SHARE = 0.01  # of the time, spent on looking
 FIRST_LOOK = 1.0  # seconds after the start of a run: short runs aren't looked at
 # Training goes on with half of the threads when that is more than GIVE_UP times as fast as with all of them, and with
-# all of them again when half is at most TAKE_BACK times as fast.
-# A busy program doesn't slow every product, so in between nothing changes.
+# all of them again when half is at most TAKE_BACK times as fast. A busy program doesn't slow every product, so in
+# between nothing changes.
 GIVE_UP, TAKE_BACK = 1.1, 0.85
 
 

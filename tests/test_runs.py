@@ -94,7 +94,15 @@ def test_every_setting_of_the_layers_is_stored():
     found = [(run["layer"], run["loud"], run["lr"], run["seed"]) for run in runs]
     assert found == [(*arm, lr, seed) for arm, rates in gates.GRID.items() for lr in rates for seed in gates.SEEDS]
     arms = {(row["layer"], row["loud"], row["seed"]) for row in stored("gates.json")["gradients"]}
-    assert arms == {(*arm, seed) for arm in gates.GRID for seed in (0, 1, 2)}
+    assert arms == {(*arm, seed) for arm in gates.GRID for seed in gates.SEEDS}
+
+
+def test_the_claims_about_layers_have_the_learning_rates_that_their_race_chooses():
+    sums = {}  # every learning rate has as many seeds, so sums are compared as means are
+    for run in stored("gates.json")["runs"]:
+        rates = sums.setdefault((run["layer"], run["loud"]), {})
+        rates[run["lr"]] = rates.get(run["lr"], 0) + run["validation_ppl"]
+    assert {arm: min(rates, key=rates.get) for arm, rates in sums.items()} == claims.RATES
 
 
 @pytest.mark.slow

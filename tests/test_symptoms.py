@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from clinic import CarriedRandom
 from torch import nn
 from torch.nn import functional as F
 
@@ -113,10 +114,6 @@ def test_slow_because_the_states_are_saturated(seed):
 
     (share, slow), (cured_share, quick) = begin(30), begin(1)
     assert share > 0.8 and cured_share < 0.05 and slow > 1.15 * quick
-
-
-class CarriedRandom(RandomBatches):
-    carries_state = True
 
 
 @entry("The first token of every sequence is predicted badly")

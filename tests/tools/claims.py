@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import gates
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -25,7 +26,6 @@ from torch.nn import functional as F
 from d2lmini import (
     KneserNey,
     RandomBatches,
-    RNNModel,
     RNNModelByHand,
     RNNModelScratch,
     SequentialBatches,
@@ -363,47 +363,42 @@ def cold_starts(seed):
 # Notebook 07: gates, at equal parameters
 
 
-LAYERS = {  # about 80,000 parameters each; learning rates that notebook 07 chose on the validation half
-    nn.RNN: (256, {True: 0.125, False: 0.125}),
-    nn.GRU: (145, {True: 0.5, False: 2.0}),
-    nn.LSTM: (124, {True: 2.0, False: 16.0}),
-}
+# (layer, is the input loud): the learning rate that notebook 07 chooses
+RATES = {
+    ("RNN", True): 0.125, ("GRU", True): 0.5, ("LSTM", True): 2,
+    ("RNN", False): 0.125, ("GRU", False): 2, ("LSTM", False): 16,
+}  # fmt: skip
 
 
 @cache
-def from_library(layer, seed, is_loud):
+def from_library(kind, seed, is_loud):
     """The best test perplexity of a library layer, `weight_ih` with std 1 or as PyTorch initializes it."""
-    num_hiddens, lrs = LAYERS[layer]
-    torch.manual_seed(seed)
-    model = RNNModel(layer(len(VOCAB), num_hiddens), len(VOCAB))
-    if is_loud:
-        nn.init.normal_(model.rnn.weight_ih_l0)
-    return best(results(model, seed, 260, lrs[is_loud])).test_ppl
+    return best(results(gates.make(kind, is_loud, seed), seed, 260, RATES[kind, is_loud])).test_ppl
 
 
 @claim("With PyTorch's quiet input, a GRU has a lower test perplexity than a plain network.", at_least=1)
 def gates_help_a_quiet_input(seed):
-    return from_library(nn.RNN, seed, False) - from_library(nn.GRU, seed, False)
+    return from_library("RNN", seed, False) - from_library("GRU", seed, False)
 
 
 @claim("With a loud input they're within 0.3 of each other (RNN minus GRU).", at_least=-0.3, at_most=0.3)
 def gates_do_nothing_for_a_loud_input(seed):
-    return from_library(nn.RNN, seed, True) - from_library(nn.GRU, seed, True)
+    return from_library("RNN", seed, True) - from_library("GRU", seed, True)
 
 
 @claim("With a loud input, the LSTM isn't better than the plain network.", at_least=0)
 def lstm_is_not_better(seed):
-    return from_library(nn.LSTM, seed, True) - from_library(nn.RNN, seed, True)
+    return from_library("LSTM", seed, True) - from_library("RNN", seed, True)
 
 
 @claim("A loud input lowers the test perplexity of a GRU.", at_least=0.3)
 def loud_input_helps_gru(seed):
-    return from_library(nn.GRU, seed, False) - from_library(nn.GRU, seed, True)
+    return from_library("GRU", seed, False) - from_library("GRU", seed, True)
 
 
 @claim("A loud input lowers the test perplexity of an LSTM.", at_least=0)
 def loud_input_helps_lstm(seed):
-    return from_library(nn.LSTM, seed, False) - from_library(nn.LSTM, seed, True)
+    return from_library("LSTM", seed, False) - from_library("LSTM", seed, True)
 
 
 @claim("A new LSTM's gradient fades because its forget gates begin near 1/2 (log10: biases 4, not 0).", 1)
